@@ -1,0 +1,3 @@
+//! `gleand`: a gRPC daemon that streams documents of any length through GLiNER models.
+
+pub mod pipeline;
