@@ -63,7 +63,7 @@ fn literal(text: &str) -> String {
         match letter {
             '"' | '\\' => quoted.extend(['\\', letter]),
             letter if letter.is_control() => {
-                push(&mut quoted, format_args!("\\u{:04X}", u32::from(letter)))
+                push(&mut quoted, format_args!("\\u{:04X}", u32::from(letter)));
             }
             letter => quoted.push(letter),
         }
