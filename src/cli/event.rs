@@ -41,7 +41,7 @@ impl fmt::Debug for Mention {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Done {
     /// Bytes read.
-    pub(super) bytes: u64,
+    pub(super) received_bytes: u64,
     /// Words scored.
     pub(super) words: u64,
     /// Windows scored.
@@ -49,7 +49,7 @@ pub(super) struct Done {
     /// Results of all tasks.
     pub(super) results: u64,
     /// Invalid parts of the input that became U+FFFD.
-    pub(super) replaced: u64,
+    pub(super) replaced_invalid: u64,
     /// Limits that were reached, and how often.
     pub(super) limits: Vec<(String, u64)>,
     /// What makes results comparable.

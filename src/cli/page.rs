@@ -57,13 +57,13 @@ pub(super) struct Page {
     text: Rc<HeldText>,
     /// Mentions that are not printed yet, by start.
     waiting: Vec<Mention>,
-    ends_in_newline: bool,
+    at_line_start: bool,
 }
 
 impl Page {
     /// A page that prints what the reading half puts into `text`.
     pub(super) fn new(paint: Paint, text: Rc<HeldText>) -> Self {
-        Self { paint, text, waiting: Vec::new(), ends_in_newline: true }
+        Self { paint, text, waiting: Vec::new(), at_line_start: true }
     }
 
     /// Takes mentions in; they are printed when the text is.
@@ -86,10 +86,15 @@ impl Page {
     pub(super) fn finish(&mut self) -> String {
         let (start, text) = self.text.take_rest();
         let mut out = self.print(start, &text);
-        if !self.ends_in_newline {
+        if !self.at_line_start {
             out.push('\n');
         }
         out
+    }
+
+    /// Whether what was printed ends in a line break.
+    pub(super) fn is_at_line_start(&self) -> bool {
+        self.at_line_start
     }
 
     fn print(&mut self, start: u64, text: &[u8]) -> String {
@@ -103,7 +108,7 @@ impl Page {
         self.waiting = later;
         let mut out = String::with_capacity(text.len() + text.len() / 4);
         Passage { start, text, paint: self.paint }.render(&mut out, now);
-        self.ends_in_newline = text.ends_with(b"\n");
+        self.at_line_start = out.ends_with('\n');
         out
     }
 }

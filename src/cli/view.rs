@@ -57,6 +57,14 @@ impl View {
         }
     }
 
+    /// What to write before an error message that ends the document early.
+    pub(super) fn break_off(&mut self) -> &'static str {
+        match self {
+            Self::Page(page) if !page.is_at_line_start() => "\n",
+            Self::Page(_) | Self::Lines(_) | Self::Json { .. } => "",
+        }
+    }
+
     /// Whether warnings are part of the output, so that stderr need not repeat them.
     pub(super) fn shows_warnings(&self) -> bool {
         matches!(self, Self::Json { .. })
@@ -125,11 +133,11 @@ struct WarningLine<'a> {
 struct DoneLine<'a> {
     r#type: &'static str,
     document: &'a str,
-    bytes: u64,
+    received_bytes: u64,
     words: u64,
     windows: u64,
     results: u64,
-    replaced: u64,
+    replaced_invalid: u64,
     limits: std::collections::BTreeMap<&'a str, u64>,
     fingerprint: &'a str,
 }
@@ -139,11 +147,11 @@ impl<'a> DoneLine<'a> {
         Self {
             r#type: "done",
             document,
-            bytes: done.bytes,
+            received_bytes: done.received_bytes,
             words: done.words,
             windows: done.windows,
             results: done.results,
-            replaced: done.replaced,
+            replaced_invalid: done.replaced_invalid,
             limits: done.limits.iter().map(|(name, count)| (name.as_str(), *count)).collect(),
             fingerprint: &done.fingerprint,
         }
@@ -196,11 +204,11 @@ mod tests {
             view.show(&Event::Warning { reason: "TEXT".to_owned(), message: "m".to_owned() }),
             "{\"type\":\"warning\",\"document\":\"a \\\"b\\\".txt\",\"reason\":\"TEXT\",\"message\":\"m\"}\n"
         );
-        let done = Done { bytes: 1, limits: vec![("words".to_owned(), 2)], ..Done::default() };
+        let done = Done { received_bytes: 1, limits: vec![("words".to_owned(), 2)], ..Done::default() };
         assert_eq!(
             view.show(&Event::Done(done)),
             concat!(
-                r#"{"type":"done","document":"a \"b\".txt","bytes":1,"words":0,"windows":0,"results":0,"replaced":0,"#,
+                r#"{"type":"done","document":"a \"b\".txt","received_bytes":1,"words":0,"windows":0,"results":0,"replaced_invalid":0,"#,
                 r#""limits":{"words":2},"fingerprint":""}"#,
                 "\n"
             )

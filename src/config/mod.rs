@@ -11,7 +11,7 @@ mod show;
 mod table;
 mod value;
 
-pub use args::ConfigArgs;
+pub use args::{ConfigArgs, wants_no_color};
 pub use layers::{Assignment, Sources};
 pub use mistake::{Mistake, Mistakes};
 pub use show::{keys_page, toml_page};
