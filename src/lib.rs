@@ -2,3 +2,4 @@
 
 pub mod pipeline;
 pub mod wire;
+pub mod service;
