@@ -1,3 +1,5 @@
 //! `gleand`: a gRPC daemon that streams documents of any length through GLiNER models.
 
 pub mod pipeline;
+pub mod engine;
+pub mod telemetry;
