@@ -36,9 +36,11 @@ pub use counts::Counts;
 
 use pool::{Job, Pool};
 
+/// What a factory or a scorer may say. Opaque, so that no model type reaches the engine.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
 /// Makes the scorer of the worker with the given number, on that worker's thread.
-pub type ScorerFactory =
-    Arc<dyn Fn(usize) -> Result<Box<dyn Scorer>, Box<dyn Error + Send + Sync>> + Send + Sync>;
+pub type ScorerFactory = Arc<dyn Fn(usize) -> Result<Box<dyn Scorer>, Cause> + Send + Sync>;
 
 /// How an engine is laid out.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +74,7 @@ pub enum WorkerError {
         /// Number of the worker.
         worker: usize,
         /// What the system said.
-        source: Box<dyn Error + Send + Sync>,
+        source: Cause,
     },
     /// The factory made no scorer.
     #[error("worker {worker} could not make its scorer")]
@@ -80,7 +82,7 @@ pub enum WorkerError {
         /// Number of the worker.
         worker: usize,
         /// What the factory said.
-        source: Box<dyn Error + Send + Sync>,
+        source: Cause,
     },
     /// The scorer did not score the warm-up window.
     #[error("worker {worker} could not score the warm-up window")]
@@ -88,7 +90,7 @@ pub enum WorkerError {
         /// Number of the worker.
         worker: usize,
         /// What the scorer said.
-        source: Box<dyn Error + Send + Sync>,
+        source: Cause,
     },
     /// The factory or the scorer panicked; the log names the place.
     #[error("worker {worker} panicked before it could serve")]
