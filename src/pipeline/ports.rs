@@ -99,6 +99,13 @@ pub struct TaskThresholds {
 
 impl Default for TaskThresholds {
     fn default() -> Self {
-        Self { entities: 0.5, open: 0.5, relations: 0.5, questions: 0.5, summary: 0.25, classify: 0.5 }
+        Self {
+            entities: 0.5,
+            open: 0.5,
+            relations: 0.5,
+            questions: 0.5,
+            summary: 0.25,
+            classify: 0.5,
+        }
     }
 }
