@@ -1,0 +1,235 @@
+//! Stage 7: candidates of all windows to final mentions, cluster by cluster.
+//!
+//! The reference selects greedily over a whole text: by falling score, equal scores in enumeration
+//! order, a candidate is taken if it conflicts with none taken before. Every conflict needs an
+//! overlap, so the same selection over each cluster of overlapping candidates gives the same result,
+//! and a cluster is final as soon as nothing later can touch it (style.md 4.5).
+//!
+//! Candidates come in enumeration order of the document, whatever order windows finished in (P2).
+
+use std::collections::BTreeMap;
+
+use super::decode::Candidate;
+use super::schema::{LabelsPerSpan, Overlap};
+
+/// How candidates exclude each other, and how many are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SelectionRules {
+    /// Whether mentions may lie in one another.
+    pub overlap: Overlap,
+    /// Whether equal ranges may carry several labels.
+    pub labels_per_span: LabelsPerSpan,
+    /// Candidates of a cluster; at the bound it is decided as if nothing followed.
+    pub candidates_max: usize,
+    /// Words from a cluster's start to the start of its last candidate, likewise.
+    pub words_max: u64,
+}
+
+/// Selects mentions from candidates that come in enumeration order.
+#[derive(Debug)]
+pub struct Selection {
+    rules: SelectionRules,
+    cluster: Vec<Candidate>,
+    cluster_end: u64,
+    /// Mentions of a cluster that was decided early and may still be touched by what follows.
+    decided: Vec<Candidate>,
+    forced: u64,
+}
+
+impl Selection {
+    /// An empty selection.
+    #[must_use]
+    pub fn new(rules: SelectionRules) -> Self {
+        Self { rules, cluster: Vec::new(), cluster_end: 0, decided: Vec::new(), forced: 0 }
+    }
+
+    /// Clusters that were decided early because they reached a bound.
+    #[must_use]
+    pub fn forced(&self) -> u64 {
+        self.forced
+    }
+
+    /// First word of the open cluster: nothing before it changes any more.
+    #[must_use]
+    pub fn open_from(&self) -> Option<u64> {
+        self.cluster.first().map(|first| first.start)
+    }
+
+    /// Takes the next candidate in enumeration order and hands out what it makes final.
+    pub fn push(&mut self, candidate: Candidate, sink: &mut impl FnMut(Candidate)) {
+        if let Some(first) = self.cluster.first() {
+            if candidate.start >= self.cluster_end {
+                self.close(sink);
+            } else if self.cluster.len() >= self.rules.candidates_max
+                || candidate.start - first.start >= self.rules.words_max
+            {
+                self.forced += 1;
+                self.close(sink);
+            }
+        }
+        if self.cluster.is_empty() {
+            self.decided.retain(|mention| mention.end > candidate.start);
+        }
+        self.cluster_end = self.cluster_end.max(candidate.end);
+        self.cluster.push(candidate);
+    }
+
+    /// States that every later candidate starts at `frontier` or behind it.
+    pub fn advance(&mut self, frontier: u64, sink: &mut impl FnMut(Candidate)) {
+        if !self.cluster.is_empty() && self.cluster_end <= frontier {
+            self.close(sink);
+        }
+    }
+
+    fn close(&mut self, sink: &mut impl FnMut(Candidate)) {
+        let mut by_score = std::mem::take(&mut self.cluster);
+        // Stable, so that equal scores keep their enumeration order.
+        by_score.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let mut taken = Taken::new(self.rules, &self.decided);
+        let mut mentions: Vec<_> = by_score.into_iter().filter(|c| taken.takes(c)).collect();
+        // Stable again: equal starts stay in the order of selection.
+        mentions.sort_by_key(|mention| mention.start);
+        for &mention in &mentions {
+            sink(mention);
+        }
+        self.decided.append(&mut mentions);
+    }
+}
+
+/// What was taken so far, in the shape that makes the question "does this conflict?" cheap.
+enum Taken {
+    /// Flat mentions are disjoint, so only the last one that starts before a candidate's end matters.
+    Flat {
+        ends_by_start: BTreeMap<u64, u64>,
+        labels_per_span: LabelsPerSpan,
+    },
+    Nested {
+        mentions: Vec<Candidate>,
+        labels_per_span: LabelsPerSpan,
+    },
+}
+
+impl Taken {
+    fn new(rules: SelectionRules, decided: &[Candidate]) -> Self {
+        let labels_per_span = rules.labels_per_span;
+        match rules.overlap {
+            Overlap::Flat => Self::Flat {
+                ends_by_start: decided.iter().map(|m| (m.start, m.end)).collect(),
+                labels_per_span,
+            },
+            Overlap::Nested => Self::Nested { mentions: decided.to_vec(), labels_per_span },
+        }
+    }
+
+    /// Takes the candidate unless it conflicts with one taken before.
+    fn takes(&mut self, candidate: &Candidate) -> bool {
+        match self {
+            Self::Flat { ends_by_start, labels_per_span } => {
+                if let Some((&start, &end)) = ends_by_start.range(..candidate.end).next_back()
+                    && end > candidate.start
+                {
+                    let equal = (start, end) == (candidate.start, candidate.end);
+                    return equal && *labels_per_span == LabelsPerSpan::Many;
+                }
+                ends_by_start.insert(candidate.start, candidate.end);
+                true
+            }
+            Self::Nested { mentions, labels_per_span } => {
+                let free = !mentions.iter().any(|m| crosses(m, candidate, *labels_per_span));
+                if free {
+                    mentions.push(*candidate);
+                }
+                free
+            }
+        }
+    }
+}
+
+/// Whether two nested spans exclude each other: they cross, or are equal where one label is allowed.
+fn crosses(a: &Candidate, b: &Candidate, labels_per_span: LabelsPerSpan) -> bool {
+    if (a.start, a.end) == (b.start, b.end) {
+        return labels_per_span == LabelsPerSpan::One;
+    }
+    let overlap = a.start < b.end && b.start < a.end;
+    let a_in_b = b.start <= a.start && a.end <= b.end;
+    let b_in_a = a.start <= b.start && b.end <= a.end;
+    overlap && !a_in_b && !b_in_a
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(start: u64, end: u64, label: u32, score: f32) -> Candidate {
+        Candidate { start, end, label, score }
+    }
+
+    fn rules(overlap: Overlap, labels_per_span: LabelsPerSpan) -> SelectionRules {
+        SelectionRules { overlap, labels_per_span, candidates_max: 1000, words_max: 1000 }
+    }
+
+    fn select(rules: SelectionRules, candidates: &[Candidate]) -> Vec<(u64, u64, u32)> {
+        let mut selection = Selection::new(rules);
+        let mut found = Vec::new();
+        for &c in candidates {
+            selection.push(c, &mut |m| found.push((m.start, m.end, m.label)));
+        }
+        selection.advance(u64::MAX, &mut |m| found.push((m.start, m.end, m.label)));
+        found
+    }
+
+    #[test]
+    fn keeps_the_best_of_each_conflict_over_the_whole_cluster() {
+        // A left-to-right pass would keep only the last (style.md 8.2).
+        let chain = [candidate(0, 3, 0, 0.7), candidate(1, 5, 0, 0.8), candidate(3, 6, 0, 0.9)];
+        assert_eq!(
+            select(rules(Overlap::Flat, LabelsPerSpan::One), &chain),
+            [(0, 3, 0), (3, 6, 0)]
+        );
+    }
+
+    #[test]
+    fn keeps_a_mention_that_touches_the_next() {
+        let touching = [candidate(0, 2, 0, 0.6), candidate(2, 3, 0, 0.9)];
+        assert_eq!(select(rules(Overlap::Flat, LabelsPerSpan::One), &touching).len(), 2);
+    }
+
+    #[test]
+    fn follows_the_table_of_the_reference_for_equal_inner_and_crossing_spans() {
+        let equal = [candidate(0, 2, 0, 0.9), candidate(0, 2, 1, 0.8)];
+        let inner = [candidate(0, 4, 0, 0.9), candidate(1, 2, 0, 0.8)];
+        let crossing = [candidate(0, 2, 0, 0.9), candidate(1, 3, 0, 0.8)];
+        for (overlap, labels, kept) in [
+            (Overlap::Flat, LabelsPerSpan::One, [1, 1, 1]),
+            (Overlap::Flat, LabelsPerSpan::Many, [2, 1, 1]),
+            (Overlap::Nested, LabelsPerSpan::One, [1, 2, 1]),
+            (Overlap::Nested, LabelsPerSpan::Many, [2, 2, 1]),
+        ] {
+            let counts =
+                [&equal, &inner, &crossing].map(|c| select(rules(overlap, labels), c).len());
+            assert_eq!(counts, kept, "{overlap:?} {labels:?}");
+        }
+    }
+
+    #[test]
+    fn breaks_ties_by_start_then_label_then_end() {
+        let tied = [candidate(0, 3, 0, 0.5), candidate(0, 1, 1, 0.5), candidate(2, 4, 0, 0.5)];
+        assert_eq!(select(rules(Overlap::Flat, LabelsPerSpan::One), &tied), [(0, 3, 0)]);
+    }
+
+    #[test]
+    fn decides_early_at_the_bound_and_never_contradicts_itself() {
+        let chain: Vec<_> =
+            (0..100).map(|i| candidate(i, i + 2, 0, 0.5 + i as f32 / 1000.0)).collect();
+        for (candidates_max, words_max) in [(7, 1000), (1000, 7)] {
+            let rules = SelectionRules {
+                candidates_max,
+                words_max,
+                ..rules(Overlap::Flat, LabelsPerSpan::One)
+            };
+            let found = select(rules, &chain);
+            assert!(found.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{found:?}");
+            assert!(found.len() > 30);
+        }
+    }
+}
