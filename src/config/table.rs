@@ -228,11 +228,11 @@ table! {
             "Pieces of a window, prompt included.",
             "the encoder's positions, or twice the words where it has none.",
             "memory and time of a forward pass; results change.";
-        text_words_min: Option<NonZeroUsize>, zero_or("from the model", 1, 1 << 20), "0",
+        words_min: Option<NonZeroUsize>, zero_or("from the model", 1, 1 << 20), "0",
             "Words that a prompt must leave in a window; more labels are cut into groups.",
             "a quarter of the model's words.",
             "compute: more groups, more passes; results change.";
-        margin_words: Option<NonZeroUsize>, zero_or("from the model", 1, 1 << 20), "0",
+        margin_left_words: Option<NonZeroUsize>, zero_or("from the model", 1, 1 << 20), "0",
             "Words before the core that a window reads as context.",
             "an eighth of the model's words.",
             "compute: words that are scored twice; results change.";
