@@ -52,6 +52,13 @@ class Tools(unittest.TestCase):
         self.assertEqual(found.get("Mary Shelley"), "person", found)
         self.assertEqual(found.get("Geneva"), "location", found)
 
+    def test_grpcurl_shows_why_a_call_is_refused(self):
+        command = ("grpcurl", "-plaintext", "-d", "{}", self.daemon.address, "gleand.v1.ExtractionService/Extract")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        # Its details are readable only because reflection knows google.rpc.
+        self.assertIn('"reason":"CONFIG_MISSING"', done.stderr)
+
     def test_buf_curl_streams(self):
         messages = [
             {"config": {"tasks": [{"entities": {"labels": [{"name": "person"}]}}]}},
