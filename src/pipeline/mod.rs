@@ -19,6 +19,7 @@ pub mod words;
 pub mod pieces;
 pub mod intake;
 pub mod window;
+pub mod schedule;
 pub mod decode;
 pub mod merge;
 pub mod line;

@@ -1,0 +1,131 @@
+//! The command line: thin files, one a sub-command. Everything that scores goes through gRPC, also inside one process.
+
+mod client;
+mod config;
+mod escape;
+mod event;
+mod exit;
+mod extract;
+mod healthcheck;
+mod held;
+mod input;
+mod labels;
+mod models;
+mod notes;
+mod page;
+mod run;
+mod serve;
+mod view;
+
+use std::any::Any;
+use std::ffi::OsString;
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::{Loaded, Sources};
+use exit::{Failure, Kind};
+use notes::{Notes, Talk};
+
+/// What the command line asks of the composition root.
+#[derive(Clone, Copy, Debug)]
+pub struct Composition {
+    /// Serves until the process is told to stop.
+    pub serve: fn(Loaded) -> Pending<()>,
+    /// Starts a daemon beside the caller.
+    pub start: fn(Loaded) -> Pending<Daemon>,
+}
+
+/// Something of the composition root that takes time.
+pub type Pending<T> = Pin<Box<dyn Future<Output = anyhow::Result<T>>>>;
+
+/// A daemon in this process; it stops when this is dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Where its data port is.
+    pub address: SocketAddr,
+    /// Whatever must live as long as it.
+    pub guard: Box<dyn Guard>,
+}
+
+/// Anything that stops a daemon when it is dropped.
+pub trait Guard: Any + std::fmt::Debug {}
+
+impl<T: Any + std::fmt::Debug> Guard for T {}
+
+const EXAMPLES: &str = "\
+Examples:
+  gleand extract --labels person,location,date book.txt
+  gleand serve --listen 127.0.0.1:50051
+  gleand extract --labels person --server http://127.0.0.1:50051 book.txt
+
+`gleand COMMAND --help` shows more. Exit status: 0 done, 1 failed, 2 usage, 3 input, 4 refused or unreachable.";
+
+/// Finds entities in documents of any length: a gRPC daemon, and its client.
+#[derive(Debug, Parser)]
+#[command(name = "gleand", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Extract(Box<extract::ExtractArgs>),
+    Serve(serve::ServeArgs),
+    Models(models::ModelsArgs),
+    Config(config::ConfigCommandArgs),
+    Healthcheck(healthcheck::HealthcheckArgs),
+}
+
+/// Runs the command that `arguments` name, the program's own name first.
+pub async fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    composition: Composition,
+) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; when they cannot be written, nobody reads them.
+            drop(error.print());
+            return if error.use_stderr() { Kind::Usage.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    match dispatch(cli.command, composition).await {
+        Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(Failure::Told { kind, message }) => {
+            Notes::new(Talk::Normal).error(&message);
+            kind.into()
+        }
+    }
+}
+
+async fn dispatch(command: Command, composition: Composition) -> Result<(), Failure> {
+    match command {
+        Command::Extract(args) => extract::run(*args, &composition).await,
+        Command::Serve(args) => serve::run(args, &composition).await,
+        Command::Models(args) => models::run(args, &composition).await,
+        Command::Config(args) => config::run(&args),
+        Command::Healthcheck(args) => healthcheck::run(args).await,
+    }
+}
+
+/// Reads the configuration, or tells all its mistakes.
+fn load(sources: &Sources, notes: &Notes) -> Result<Loaded, Failure> {
+    let loaded = Loaded::read(sources)
+        .map_err(|mistakes| Failure::new(Kind::Usage, mistakes.to_string()))?;
+    loaded.warnings.iter().for_each(|warning| notes.warn(warning));
+    Ok(loaded)
+}
+
+/// Prints what a command was asked for.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::of_output(&error))
+}

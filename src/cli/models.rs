@@ -1,0 +1,81 @@
+//! `gleand models`: what a daemon can do.
+
+use super::client::{ModelCard, Server};
+use super::escape::one_line;
+use super::exit::Failure;
+use super::notes::{Notes, Talk};
+use super::{Composition, extract, print};
+use crate::config::ConfigArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  gleand models
+  gleand models --model models/gliner-multitask
+  gleand models --server http://localhost:50051 --format jsonl";
+
+/// Lists the models of a daemon: the one in this binary, or of --server.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES, after_help = "See --help for examples.")]
+pub(super) struct ModelsArgs {
+    /// A running daemon to ask, such as http://localhost:50051.
+    #[arg(short, long, value_name = "URL")]
+    server: Option<String>,
+    /// How models are printed.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// Runs the command.
+pub(super) async fn run(args: ModelsArgs, composition: &Composition) -> Result<(), Failure> {
+    let mut daemon = None;
+    let url = match args.server {
+        Some(url) => url,
+        None => {
+            let started =
+                extract::start(&args.config, composition, &mut Notes::new(Talk::Normal)).await?;
+            daemon.insert(started).address.to_string()
+        }
+    };
+    let server = Server::connect(&url).await?;
+    let models = server.models().await.map_err(|refusal| refusal.into_failure(server.url()))?;
+    let page: String = match args.format {
+        Format::Text => models.iter().map(text).collect::<Vec<_>>().join("\n"),
+        Format::Jsonl => models.iter().map(json).collect(),
+    };
+    print(&page)
+}
+
+fn text(model: &ModelCard) -> String {
+    let ModelCard {
+        window_words_max,
+        mention_words_max,
+        labels_per_pass,
+        labels_max,
+        threshold,
+        ..
+    } = model;
+    let (name, digest, fingerprint) =
+        (one_line(&model.name), one_line(&model.digest), one_line(&model.fingerprint));
+    format!(
+        "{name}\n  digest       {digest}\n  fingerprint  {fingerprint}\n  tasks        {}\n  \
+         labels       {labels_max} a task, {labels_per_pass} in one pass\n  \
+         windows      {window_words_max} words; mentions of up to {mention_words_max} words wherever they stand\n  \
+         threshold    {threshold} for entities\n",
+        model.tasks.join(", ")
+    )
+}
+
+fn json(model: &ModelCard) -> String {
+    let text = serde_json::to_string(model).expect("plain fields and string keys serialise");
+    format!("{text}\n")
+}

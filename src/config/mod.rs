@@ -1,0 +1,85 @@
+//! What the daemon is told from outside: defaults, then a TOML file, then the environment, then flags.
+//!
+//! - [`table`] is the one list of keys; struct, checks, `gleand config` and the documentation come from it.
+//! - Every key is read by itself, so that one start reports every mistake.
+//! - The environment of the process is read here and nowhere else.
+
+mod args;
+mod layers;
+mod mistake;
+mod show;
+mod table;
+mod value;
+
+pub use args::{ConfigArgs, wants_no_color};
+pub use layers::{Assignment, Sources};
+pub use mistake::{Mistake, Mistakes};
+pub use show::{keys_page, toml_page};
+pub use table::{Compute, Config, KEYS, Key, Limits, Log, Model, Server, Stream, Window};
+pub use value::{Bound, Device, Devices, LogFormat, LogLevel};
+
+/// A configuration that was checked, and where each of its values came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values, typed and within their bounds.
+    pub config: Config,
+    /// One entry a key, in the order of the table.
+    pub origins: Vec<Origin>,
+    /// What should be said once and does not stop the start.
+    pub warnings: Vec<String>,
+}
+
+/// One effective value and who set it.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The row of the table.
+    pub key: &'static Key,
+    /// The value as it would be written in the file, without quotes.
+    pub text: String,
+    /// The layer that set it, in words: `default`, `file …`, `environment variable …`, `flag …`.
+    pub source: String,
+}
+
+impl Loaded {
+    /// Layers the sources and checks every key.
+    ///
+    /// # Errors
+    /// Every mistake of every layer, at once.
+    pub fn read(sources: &Sources) -> Result<Self, Mistakes> {
+        let mut layered = layers::merge(sources);
+        let config = Config::read(&mut layered);
+        if let Some(config) = &config {
+            check_together(config, &mut layered);
+        }
+        match config {
+            Some(config) if layered.mistakes.is_empty() => {
+                Ok(Self { config, origins: layered.origins, warnings: layered.warnings })
+            }
+            _ => Err(Mistakes::new(layered.mistakes)),
+        }
+    }
+}
+
+/// Bounds that concern two keys.
+fn check_together(config: &Config, layered: &mut layers::Layered) {
+    let (chunk, message) = (config.server.chunk_bytes_max, config.server.message_bytes_max);
+    if chunk.get().saturating_add(MESSAGE_FRAME_BYTES) > message.get() {
+        layered.mistake(
+            "server.chunk_bytes_max",
+            format!("a chunk of {chunk} bytes does not fit a message of server.message_bytes_max = {message} bytes"),
+        );
+    }
+    let (connection, all) = (config.server.streams_per_connection_max, config.server.streams_max);
+    if usize::try_from(connection.get()).is_ok_and(|streams| streams > all.get()) {
+        layered.mistake(
+            "server.streams_per_connection_max",
+            format!("one connection may not hold more than server.streams_max = {all}"),
+        );
+    }
+}
+
+/// What a message needs around its chunk: tags, lengths and the offset.
+const MESSAGE_FRAME_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! P5 and P7: nothing is cut, and what is held does not grow.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gleand::pipeline::document::{Document, DocumentError, Event, Input, Summary};
+use gleand::pipeline::plan::Plan;
+use gleand::pipeline::schema::{LabelsPerSpan, Overlap};
+use gleand::pipeline::utf8::InvalidUtf8;
+
+use crate::driver::play_plainly;
+use crate::generate::{Ask, Script, plan};
+use crate::toy::{Sight, score};
+
+fn small_ask() -> Ask {
+    Ask {
+        words_max: 32,
+        mention_words_max: 4,
+        windows_in_flight_max: 2,
+        overlap: Overlap::Flat,
+        labels_per_span: LabelsPerSpan::One,
+        labels: 3,
+    }
+}
+
+#[test]
+fn p5_every_word_is_in_a_window_of_every_label_group() {
+    let text: String = (0..1000).map(|i| format!("word{i} ")).collect();
+    let script = Script { bytes: text.clone().into_bytes(), flushes: Vec::new() };
+    let played = play_plainly(&plan(&small_ask()), &script, Sight::Word);
+    let mut seen = HashMap::new();
+    for window in &played.windows {
+        let mut from = 0;
+        for &end in &window.word_ends {
+            let word = window.pieces[from as usize..end as usize].to_vec();
+            seen.entry(word)
+                .or_insert_with(std::collections::BTreeSet::new)
+                .insert(window.prompt.labels());
+            from = end;
+        }
+    }
+    use gleand::pipeline::ports::Encoder;
+    for i in 0..1000 {
+        let groups = &seen[&crate::toy::ToyEncoder.pieces(&format!("word{i}"))];
+        assert_eq!(groups.iter().copied().collect::<Vec<_>>(), [1, 2], "word{i}");
+    }
+}
+
+#[test]
+fn flushes_do_not_multiply_the_work() {
+    let text: Vec<u8> = b"abc ".repeat(2000);
+    let plain = play_plainly(
+        &plan(&small_ask()),
+        &Script { bytes: text.clone(), flushes: vec![] },
+        Sight::Word,
+    );
+    let flushes = (4..text.len()).step_by(4).collect();
+    let flushed = play_plainly(&plan(&small_ask()), &Script { bytes: text, flushes }, Sight::Word);
+    let (few, many) = (plain.summary.tasks[0].windows, flushed.summary.tasks[0].windows);
+    assert!(many <= 2 * few + 1, "{many} windows with a flush behind every word, {few} without");
+}
+
+#[test]
+fn the_first_flush_takes_effect_at_once() {
+    let mut document = Document::new(plan(&small_ask()));
+    document.handle(Input::Bytes(Bytes::from_static(b"only a few words")));
+    assert!(document.poll().is_none(), "a window waits for more text");
+    document.handle(Input::Flush);
+    assert!(matches!(document.poll(), Some(Event::Window(..))));
+}
+
+fn fail(invalid_utf8: InvalidUtf8, inputs: Vec<Input>) -> DocumentError {
+    let plan = plan(&small_ask());
+    let plan = Plan { invalid_utf8, ..Arc::into_inner(plan).unwrap() };
+    let mut document = Document::new(Arc::new(plan));
+    for input in inputs {
+        document.handle(input);
+        while let Some(event) = document.poll() {
+            if let Event::Failed(error) = event {
+                assert!(document.poll().is_none() && !document.wants_input());
+                return error;
+            }
+        }
+    }
+    panic!("the document did not fail");
+}
+
+#[test]
+fn invalid_bytes_are_named_by_their_offset_wherever_chunks_end() {
+    let bytes = |b: &'static [u8]| Input::Bytes(Bytes::from_static(b));
+    for inputs in [
+        vec![bytes(b"caf\xc3\xa9 \xff")],
+        vec![bytes(b"caf\xc3"), bytes(b"\xa9 "), bytes(b"\xff")],
+        vec![bytes(b"caf\xc3\xa9 \xe2"), bytes(b"\x82"), bytes(b"x")],
+        vec![bytes(b"caf\xc3\xa9 \xe2\x82"), Input::Finish],
+    ] {
+        assert_eq!(fail(InvalidUtf8::Reject, inputs), DocumentError::InvalidUtf8 { at: 6 });
+    }
+}
+
+#[test]
+fn a_flush_inside_a_code_point_is_an_error_even_where_bytes_are_replaced() {
+    let inputs = vec![Input::Bytes(Bytes::from_static(b"abc\xc3")), Input::Flush];
+    let expected = DocumentError::FlushInsideCodePoint { at: 4 };
+    assert_eq!(fail(InvalidUtf8::Replace, inputs), expected);
+}
+
+/// Plays `chunks` copies of `chunk` with scores that depend on the window's size alone, and returns the
+/// summary and the most bytes that were allocated at once beyond what was there at an eighth of it.
+fn play_long(chunk: &Bytes, chunks: usize) -> (Summary, usize) {
+    let ask = Ask { words_max: 320, mention_words_max: 40, labels: 2, ..small_ask() };
+    let mut document = Document::new(plan(&ask));
+    let mut constant = HashMap::new();
+    let mut sent = 0;
+    let mut base = 0;
+    loop {
+        match document.poll() {
+            Some(Event::Window(id, input)) => {
+                let scores =
+                    constant.entry(input.words()).or_insert_with(|| score(&input, Sight::Word));
+                document.handle(Input::Scored(id, scores.clone()));
+            }
+            Some(Event::Done(summary)) => return (summary, counting::peak().saturating_sub(base)),
+            Some(Event::Failed(error)) => panic!("{error}"),
+            Some(_) => {}
+            None if sent < chunks => {
+                assert!(document.wants_input());
+                document.handle(Input::Bytes(chunk.clone()));
+                sent += 1;
+                if sent == chunks / 8 {
+                    base = counting::reset_peak();
+                }
+            }
+            None => document.handle(Input::Finish),
+        }
+    }
+}
+
+#[test]
+fn p7_a_document_of_one_gigabyte_holds_no_more_than_one_of_an_eighth() {
+    let line = "It was on a dreary night of November, that I beheld my man.\n";
+    let chunk = Bytes::from(line.repeat(1100));
+    let chunks = (1 << 30) / chunk.len();
+    let (summary, grown) = play_long(&chunk, chunks);
+    assert_eq!(summary.received.bytes, (chunk.len() * chunks) as u64);
+    assert_eq!(summary.words, summary.received.bytes / line.len() as u64 * 15);
+    assert!(summary.tasks[0].mentions > 1_000_000, "the scores find something");
+    assert!(grown < 256 << 10, "{grown} bytes more than before");
+}
+
+/// Counts what is allocated. Other tests of this binary run beside, so each run is its own process:
+/// `cargo nextest` does that; under `cargo test` they share the count, and the bound is wide enough.
+mod counting {
+    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    static NOW: AtomicUsize = AtomicUsize::new(0);
+    static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+    struct Counting;
+
+    #[expect(unsafe_code, reason = "an allocator that counts is an unsafe trait")]
+    // SAFETY: every call goes to the system allocator unchanged.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            let now = NOW.fetch_add(layout.size(), Relaxed) + layout.size();
+            PEAK.fetch_max(now, Relaxed);
+            // SAFETY: the caller's promise is passed on.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+            NOW.fetch_sub(layout.size(), Relaxed);
+            // SAFETY: the caller's promise is passed on.
+            unsafe { System.dealloc(pointer, layout) }
+        }
+    }
+
+    #[global_allocator]
+    static ALLOCATOR: Counting = Counting;
+
+    pub fn peak() -> usize {
+        PEAK.load(Relaxed)
+    }
+
+    /// Forgets the peak and says what is allocated now.
+    pub fn reset_peak() -> usize {
+        let now = NOW.load(Relaxed);
+        PEAK.store(now, Relaxed);
+        now
+    }
+}

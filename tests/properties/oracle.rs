@@ -1,0 +1,133 @@
+//! One-shot extraction, written as plainly as possible: the whole text at once, no window, no cluster.
+
+use std::sync::LazyLock;
+
+use gleand::pipeline::schema::{LabelsPerSpan, Overlap};
+use regex::Regex;
+
+use crate::generate::{Ask, Script, WORD_BYTES_MAX};
+use crate::toy::{ToyEncoder, cell, hash};
+use gleand::pipeline::ports::Encoder;
+
+static WORD: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"[\p{L}\p{N}_]+(?:[-_][\p{L}\p{N}_]+)*|[^\s\x1c-\x1f]").unwrap());
+
+/// A mention as the oracle finds it: byte range in the input, label, score.
+pub type Found = (u64, u64, u32, f32);
+
+/// The words of one text: byte range in the input and the word.
+pub fn split(bytes: &[u8]) -> Vec<(u64, u64, String)> {
+    let mut text = String::new();
+    // Where each byte of `text` stands in the input; an invalid part is one U+FFFD.
+    let mut place = Vec::new();
+    let mut at = 0u64;
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        place.extend(at..at + chunk.valid().len() as u64);
+        at += chunk.valid().len() as u64;
+        if !chunk.invalid().is_empty() {
+            text.push('\u{fffd}');
+            place.extend([at; 3]);
+            at += chunk.invalid().len() as u64;
+        }
+    }
+    place.push(at);
+    let mut words = Vec::new();
+    for found in WORD.find_iter(&text) {
+        let mut rest = found.as_str();
+        let mut from = found.start();
+        while !rest.is_empty() {
+            let fit = (1..=rest.len().min(WORD_BYTES_MAX))
+                .rev()
+                .filter(|&n| rest.is_char_boundary(n))
+                .find(|&n| WORD.find(&rest[..n]).is_some_and(|m| m.len() == n))
+                .unwrap_or(rest.len());
+            words.push((place[from], place[from + fit], rest[..fit].to_owned()));
+            rest = &rest[fit..];
+            from += fit;
+        }
+    }
+    words
+}
+
+pub struct Truth {
+    pub words: usize,
+    pub mentions: Vec<Found>,
+}
+
+pub fn extract(script: &Script, ask: &Ask) -> Truth {
+    let mut truth = Truth { words: 0, mentions: Vec::new() };
+    let mut from = 0;
+    for &to in script.flushes.iter().chain([&script.bytes.len()]) {
+        let words: Vec<_> = split(&script.bytes[from..to])
+            .into_iter()
+            .map(|(start, end, word)| (start + from as u64, end + from as u64, word))
+            .collect();
+        truth.words += words.len();
+        truth.mentions.extend(select(candidates(&words, ask), ask));
+        from = to;
+    }
+    truth
+}
+
+fn candidates(words: &[(u64, u64, String)], ask: &Ask) -> Vec<(usize, usize, u32, f32)> {
+    let names = ["person", "date", "ship", "river"];
+    let cells: Vec<Vec<[f32; 3]>> = words
+        .iter()
+        .map(|(_, _, word)| {
+            let pieces = ToyEncoder.pieces(word);
+            (0..ask.labels)
+                .map(|label| {
+                    let name =
+                        hash(ToyEncoder.pieces(names[label]).iter().flat_map(|p| p.to_le_bytes()));
+                    cell(&pieces, name, 0)
+                })
+                .collect()
+        })
+        .collect();
+    let mut found = Vec::new();
+    for start in 0..words.len() {
+        for label in 0..ask.labels {
+            for end in start..words.len() {
+                let inside = cells[start..=end].iter().map(|c| c[label][2]).fold(1.0, f32::min);
+                if inside < 0.5 {
+                    break;
+                }
+                let (s, e) = (cells[start][label][0], cells[end][label][1]);
+                if s > 0.5 && e > 0.5 {
+                    found.push((start, end, label as u32, inside.min(s).min(e)));
+                }
+            }
+        }
+    }
+    found
+        .into_iter()
+        .map(|(start, end, label, score)| {
+            (words[start].0 as usize, words[end].1 as usize, label, score)
+        })
+        .collect()
+}
+
+/// The reference's greedy selection over everything at once; ranges are bytes.
+fn select(mut found: Vec<(usize, usize, u32, f32)>, ask: &Ask) -> Vec<Found> {
+    found.sort_by(|a, b| b.3.total_cmp(&a.3));
+    let mut kept: Vec<(usize, usize, u32, f32)> = Vec::new();
+    for c in found {
+        let conflict = kept.iter().any(|k| {
+            let equal = (k.0, k.1) == (c.0, c.1);
+            let apart = k.1 <= c.0 || c.1 <= k.0;
+            let inside = k.0 <= c.0 && c.1 <= k.1 || c.0 <= k.0 && k.1 <= c.1;
+            match (ask.overlap, ask.labels_per_span) {
+                (_, LabelsPerSpan::Many) if equal => false,
+                (_, LabelsPerSpan::One) if equal => true,
+                (Overlap::Flat, _) => !apart,
+                (Overlap::Nested, _) => !apart && !inside,
+            }
+        });
+        if !conflict {
+            kept.push(c);
+        }
+    }
+    kept.sort_by_key(|k| k.0);
+    kept.into_iter().map(|(s, e, label, score)| (s as u64, e as u64, label, score)).collect()
+}
