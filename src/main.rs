@@ -2,10 +2,14 @@
 
 use std::process::ExitCode;
 
-use gleand::cli::{self, Composition};
+use gleand::{app, cli};
 
 /// Threads that carry bytes; scoring has its own.
 const IO_THREADS: usize = 2;
+
+/// candle makes and drops a large buffer for every operation; glibc would map and unmap each.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -13,11 +17,7 @@ fn main() -> anyhow::Result<ExitCode> {
         .thread_name("gleand-io")
         .enable_all()
         .build()?;
-    let composition = Composition {
-        serve: |_loaded| Box::pin(async { anyhow::bail!("this build has no daemon") }),
-        start: |_loaded| Box::pin(async { anyhow::bail!("this build has no daemon") }),
-    };
-    let exit = runtime.block_on(cli::run(std::env::args_os(), composition));
+    let exit = runtime.block_on(cli::run(std::env::args_os(), app::composition()));
     // A read of standard input that waits for a person must not keep the process.
     runtime.shutdown_background();
     Ok(exit)

@@ -133,9 +133,9 @@ table! {
             "Largest document.",
             "memory does not depend on the length of a document.",
             "compute time of one stream.";
-        text_bytes_max: NonZeroUsize, from_to(KIB, 64 * MIB), "1048576",
+        text_bytes_max: NonZeroUsize, from_to(KIB, 64 * MIB), "4128768",
             "Largest text that is sent whole to Extract.",
-            "a long article; more is a document, for ExtractStream.",
+            "a message less 64 KiB for what is asked; more is a document, for ExtractStream.",
             "memory: one text a call.";
         response_bytes_max: NonZeroUsize, from_to(KIB, 4 * MIB), "262144",
             "Results in one message of a stream.",
@@ -171,10 +171,6 @@ table! {
         labels_max: NonZeroUsize, from_to(1, 65_536), "256",
             "Labels of one task.",
             "labels beyond those of one pass cost a pass for each group.",
-            "compute: passes over every window.";
-        questions_max: NonZeroUsize, from_to(1, 1_024), "64",
-            "Questions of one task.",
-            "each question reads the whole document again.",
             "compute: passes over every window.";
         label_bytes_max: NonZeroUsize, from_to(1, 64 * KIB), "1024",
             "Length of one label or description.",
