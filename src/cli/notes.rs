@@ -67,7 +67,9 @@ impl Notes {
             None => (ProgressBar::new_spinner(), "{spinner} {bytes} read, {elapsed}, {msg}"),
         };
         let style = ProgressStyle::with_template(template).expect("the template is well-formed");
-        self.bar = Some(bar.with_style(style).with_message("0 mentions"));
+        let bar = bar.with_style(style).with_message("0 mentions");
+        bar.tick();
+        self.bar = Some(bar);
     }
 
     /// Moves the bar.

@@ -3,6 +3,8 @@
 // `cfg(test)` tells clippy that what the tests share is test code.
 
 #[cfg(test)]
+mod book;
+#[cfg(test)]
 mod command;
 #[cfg(test)]
 mod failures;
