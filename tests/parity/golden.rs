@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use gleand::model::Model;
+use gleand::pipeline::ports::ScoreMode;
 use gleand::pipeline::scores::WindowInput;
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -24,6 +25,7 @@ pub(crate) struct Golden {
     pub(crate) name: &'static str,
     pub(crate) model: Model,
     pub(crate) pooling: Pooling,
+    pub(crate) settings: Vec<Setting>,
     pub(crate) cases: Vec<Case>,
     tensors: BTreeMap<String, Tensor>,
 }
@@ -43,7 +45,11 @@ pub(crate) enum Pooling {
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) label_sets: Vec<Vec<String>>,
+    pub(crate) texts: Vec<String>,
     pub(crate) words: Vec<Vec<String>>,
+    /// Where the words stand, in code points.
+    pub(crate) word_start: Vec<Vec<u64>>,
+    pub(crate) word_end: Vec<Vec<u64>>,
     pub(crate) words_used: Vec<usize>,
     pub(crate) input_ids: Vec<Vec<u32>>,
     pub(crate) attention_mask: Vec<Vec<u32>>,
@@ -51,6 +57,54 @@ pub(crate) struct Case {
     /// Masks of the rows where the reference shifts words, as they should be.
     #[serde(default)]
     pub(crate) words_mask_exact: BTreeMap<usize, Vec<u32>>,
+    pub(crate) rows: Vec<Kept>,
+    /// Spans of the rows where the reference shifts words, as they should be.
+    #[serde(default)]
+    pub(crate) expected_word_exact: BTreeMap<usize, Kept>,
+    pub(crate) per_row_settings: Option<PerRow>,
+}
+
+/// Threshold and rules of one call.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Setting {
+    pub(crate) threshold: f32,
+    pub(crate) flat_ner: bool,
+    pub(crate) multi_label: bool,
+}
+
+/// A call with settings for every row, and its spans: first word, last word, label, score.
+#[derive(Deserialize)]
+pub(crate) struct PerRow {
+    pub(crate) threshold: Vec<f32>,
+    pub(crate) flat_ner: Vec<bool>,
+    pub(crate) multi_label: Vec<bool>,
+    pub(crate) spans: Vec<Vec<(u64, u64, u32, f32)>>,
+}
+
+/// The spans of one row at every setting.
+#[derive(Deserialize)]
+pub(crate) struct Kept {
+    /// First word, last word, label, `min` score, `mean` score.
+    spans: Vec<(u64, u64, u32, f32, f32)>,
+    /// Positions in `spans`, in output order, one list a setting.
+    kept: Vec<Vec<usize>>,
+    kept_mean: Vec<Vec<usize>>,
+}
+
+impl Kept {
+    /// Range, label and score of the spans at setting `setting`, in output order.
+    pub(crate) fn spans(&self, setting: usize, mode: ScoreMode) -> Vec<((u64, u64, u32), f32)> {
+        let kept = match mode {
+            ScoreMode::Min => &self.kept[setting],
+            ScoreMode::Mean => &self.kept_mean[setting],
+        };
+        let spans = kept.iter().map(|at| self.spans[*at]);
+        let spans = spans.map(|(start, end, label, min, mean)| match mode {
+            ScoreMode::Min => ((start, end, label), min),
+            ScoreMode::Mean => ((start, end, label), mean),
+        });
+        spans.collect()
+    }
 }
 
 /// Values with a shape.
@@ -62,6 +116,7 @@ pub(crate) struct Tensor {
 
 #[derive(Deserialize)]
 struct GoldenFile {
+    settings: Vec<Setting>,
     cases: Vec<Case>,
 }
 
@@ -87,6 +142,7 @@ impl Golden {
             name,
             model: Model::load_dir(&directory).unwrap(),
             pooling: config.subtoken_pooling,
+            settings: golden.settings,
             cases: golden.cases,
             tensors: tensors.collect(),
         }

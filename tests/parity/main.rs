@@ -9,4 +9,5 @@
 mod batch_neutrality;
 mod checkpoints;
 mod golden;
+mod spans;
 mod stages;
