@@ -1,7 +1,10 @@
 //! `gleand`: a gRPC daemon that streams documents of any length through GLiNER models.
 
-pub mod cli;
-pub mod config;
-pub mod model;
 pub mod pipeline;
+pub mod model;
+pub mod engine;
+pub mod telemetry;
+pub mod config;
 pub mod wire;
+pub mod service;
+pub mod cli;
