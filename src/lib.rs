@@ -8,3 +8,4 @@ pub mod config;
 pub mod wire;
 pub mod service;
 pub mod cli;
+pub mod app;

@@ -45,11 +45,11 @@ fn a_quota_leaves_one_compute_thread() -> Outcome {
     let group = Group::with_one_cpu()?;
     // 0 leaves the split to the program; 1 gives all cores to one worker.
     for workers in ["0", "1"] {
-        let free = Seen::of(command(workers))?;
+        let free = Seen::of(&command(workers))?;
         let cores = thread::available_parallelism()?.get();
         let expected = Seen { cores, compute_threads: cores, unnamed_threads: 0 };
         require(workers, "without a quota", &free, &expected)?;
-        let bound = Seen::of(group.enter(&command(workers)))?;
+        let bound = Seen::of(&group.enter(&command(workers)))?;
         let expected = Seen { cores: 1, compute_threads: 1, unnamed_threads: 0 };
         require(workers, "with a 1-CPU quota", &bound, &expected)?;
     }
@@ -79,7 +79,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(command: Vec<String>) -> Outcome<Self> {
+    fn of(command: &[String]) -> Outcome<Self> {
         let (program, arguments) = command.split_first().ok_or("no command")?;
         let child = Command::new(program)
             .args(arguments)

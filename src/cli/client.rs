@@ -99,11 +99,14 @@ impl Server {
     pub(super) async fn connect(url: &str) -> Result<Self, Failure> {
         let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         if !url.starts_with("http://") {
-            let message = format!("{url}: only http:// is understood; put a proxy that speaks TLS before it");
+            let message =
+                format!("{url}: only http:// is understood; put a proxy that speaks TLS before it");
             return Err(Failure::new(Kind::Usage, message));
         }
         let endpoint = Endpoint::from_shared(url.clone())
-            .map_err(|error| Failure::new(Kind::Usage, format!("{url} is no URL of a server: {error}")))?
+            .map_err(|error| {
+                Failure::new(Kind::Usage, format!("{url} is no URL of a server: {error}"))
+            })?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE)
@@ -137,7 +140,8 @@ impl Server {
     /// Whether a service says that it serves; the empty name is the whole server.
     pub(super) async fn is_serving(&self, service: &str) -> Result<bool, Refusal> {
         let mut client = HealthClient::new(self.channel.clone());
-        let response = client.check(HealthCheckRequest { service: service.to_owned() }).await?.into_inner();
+        let response =
+            client.check(HealthCheckRequest { service: service.to_owned() }).await?.into_inner();
         Ok(response.status() == ServingStatus::Serving)
     }
 }
@@ -157,7 +161,9 @@ impl Upload {
 
     /// Ends the document.
     pub(super) async fn finish(self, total_bytes: u64) -> bool {
-        let total = wire::finish::OptionalTotalBytes::TotalBytes(i64::try_from(total_bytes).unwrap_or(i64::MAX));
+        let total = wire::finish::OptionalTotalBytes::TotalBytes(
+            i64::try_from(total_bytes).unwrap_or(i64::MAX),
+        );
         let finish = wire::Finish { optional_total_bytes: Some(total) };
         self.sender.send(message(RequestKind::Finish(finish))).await.is_ok()
     }
@@ -179,13 +185,15 @@ impl Download {
             match self {
                 Self::Closed(client, receiver) => {
                     let Some(receiver) = receiver.take() else { return Ok(None) };
-                    let responses = client.extract_stream(ReceiverStream::new(receiver)).await?.into_inner();
+                    let responses =
+                        client.extract_stream(ReceiverStream::new(receiver)).await?.into_inner();
                     *self = Self::Open(Box::new(responses));
                 }
                 Self::Open(responses) => {
                     let Some(response) = responses.message().await? else { return Ok(None) };
                     // Kinds that this client did not ask for, or does not know, are passed over.
-                    if let Some(event) = response.event.and_then(|event| event.kind).and_then(event) {
+                    if let Some(event) = response.event.and_then(|event| event.kind).and_then(event)
+                    {
                         return Ok(Some(event));
                     }
                 }
@@ -214,11 +222,14 @@ fn wire_config(request: Request) -> wire::Config {
     };
     let entities = wire::EntitiesTask {
         labels: labels.collect(),
-        optional_threshold: request.threshold.map(wire::entities_task::OptionalThreshold::Threshold),
+        optional_threshold: request
+            .threshold
+            .map(wire::entities_task::OptionalThreshold::Threshold),
         overlap: overlap.into(),
         multi_label: request.multi_label,
     };
-    let task = wire::Task { id: TASK_ID.to_owned(), kind: Some(wire::task::Kind::Entities(entities)) };
+    let task =
+        wire::Task { id: TASK_ID.to_owned(), kind: Some(wire::task::Kind::Entities(entities)) };
     wire::Config {
         tasks: vec![task],
         offset_encodings: vec![wire::OffsetEncoding::Utf16.into()],
@@ -231,15 +242,20 @@ fn wire_config(request: Request) -> wire::Config {
 fn event(kind: WireKind) -> Option<Event> {
     match kind {
         WireKind::Ready(_) => Some(Event::Ready),
-        WireKind::Mentions(list) => Some(Event::Mentions(list.mentions.into_iter().map(mention).collect())),
-        WireKind::Progress(progress) => Some(Event::Progress { watermark: count(progress.watermark_bytes) }),
+        WireKind::Mentions(list) => {
+            Some(Event::Mentions(list.mentions.into_iter().map(mention).collect()))
+        }
+        WireKind::Progress(progress) => {
+            Some(Event::Progress { watermark: count(progress.watermark_bytes) })
+        }
         WireKind::Warning(warning) => Some(Event::Warning {
             reason: warning.code().as_str_name().trim_start_matches("WARNING_CODE_").to_owned(),
             message: warning.message,
         }),
         WireKind::Draining(_) => Some(Event::Warning {
             reason: "DRAINING".to_owned(),
-            message: "the server is about to stop; it goes on with open documents for a while".to_owned(),
+            message: "the server is about to stop; it goes on with open documents for a while"
+                .to_owned(),
         }),
         WireKind::Done(done) => Some(Event::Done(convert_done(done))),
         WireKind::Relations(_)
@@ -266,7 +282,8 @@ fn mention(mention: wire::Mention) -> Mention {
 
 fn convert_done(done: wire::Done) -> Done {
     let limits = done.limits_reached.iter().map(|limit| {
-        let name = limit.limit().as_str_name().trim_start_matches("LIMIT_KIND_").to_ascii_lowercase();
+        let name =
+            limit.limit().as_str_name().trim_start_matches("LIMIT_KIND_").to_ascii_lowercase();
         (name, count(limit.count))
     });
     Done {
@@ -281,7 +298,9 @@ fn convert_done(done: wire::Done) -> Done {
 }
 
 fn model_card(model: wire::Model) -> ModelCard {
-    let tasks = model.tasks().map(|task| task.as_str_name().trim_start_matches("TASK_KIND_").to_ascii_lowercase());
+    let tasks = model
+        .tasks()
+        .map(|task| task.as_str_name().trim_start_matches("TASK_KIND_").to_ascii_lowercase());
     let tasks = tasks.collect();
     let windows = model.window_policy.unwrap_or_default();
     ModelCard {
@@ -333,21 +352,34 @@ impl Refusal {
             (Code::Unknown | Code::Internal | Code::Unavailable | Code::Cancelled, "") => {
                 Failure::new(Kind::Refused, format!("the connection to {url} broke: {message}"))
             }
-            (_, "INVALID_UTF8" | "DOCUMENT_TOO_LARGE") => Failure::new(Kind::Input, message.clone()),
-            (Code::InvalidArgument, _) => Failure::new(Kind::Usage, self.with_fields()),
-            (Code::Internal | Code::Unknown | Code::DataLoss | Code::Aborted | Code::OutOfRange, reason) => {
-                Failure::new(Kind::Failed, format!("{message} ({reason})"))
+            (_, "INVALID_UTF8" | "DOCUMENT_TOO_LARGE") => {
+                Failure::new(Kind::Input, message.clone())
             }
-            (_, reason) => Failure::new(Kind::Refused, format!("{url} refuses: {message} ({reason}){}", self.later())),
+            (Code::InvalidArgument, _) => Failure::new(Kind::Usage, self.with_fields()),
+            (
+                Code::Internal | Code::Unknown | Code::DataLoss | Code::Aborted | Code::OutOfRange,
+                reason,
+            ) => Failure::new(Kind::Failed, format!("{message} ({reason})")),
+            (_, reason) => Failure::new(
+                Kind::Refused,
+                format!("{url} refuses: {message} ({reason}){}", self.later()),
+            ),
         }
     }
 
     fn with_fields(&self) -> String {
-        let fields = self.fields.iter().filter(|(_, description)| !self.message.contains(description.as_str()));
-        fields.fold(self.message.clone(), |told, (field, description)| format!("{told}\n  {field}: {description}"))
+        let fields = self
+            .fields
+            .iter()
+            .filter(|(_, description)| !self.message.contains(description.as_str()));
+        fields.fold(self.message.clone(), |told, (field, description)| {
+            format!("{told}\n  {field}: {description}")
+        })
     }
 
     fn later(&self) -> String {
-        self.retry_after.map(|delay| format!("; try again in {:.1} s", delay.as_secs_f64())).unwrap_or_default()
+        self.retry_after
+            .map(|delay| format!("; try again in {:.1} s", delay.as_secs_f64()))
+            .unwrap_or_default()
     }
 }

@@ -143,7 +143,9 @@ async fn connect(
 ) -> Result<(Server, Option<Daemon>), Failure> {
     if let Some(url) = &args.server {
         if let Some(flag) = args.config.first_given() {
-            let message = format!("{flag} has no effect with --server: that daemon has its own configuration");
+            let message = format!(
+                "{flag} has no effect with --server: that daemon has its own configuration"
+            );
             return Err(Failure::new(Kind::Usage, message));
         }
         return Ok((Server::connect(url).await?, None));

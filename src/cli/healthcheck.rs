@@ -47,9 +47,10 @@ pub(super) async fn run(args: HealthcheckArgs) -> Result<(), Failure> {
         Ok(Ok(true)) => print("serving\n"),
         Ok(Ok(false)) => Err(Failure::new(Kind::Refused, format!("{url} is not serving"))),
         Ok(Err(failure)) => Err(failure),
-        Err(_elapsed) => {
-            Err(Failure::new(Kind::Refused, format!("{url} did not answer within {} s", args.timeout)))
-        }
+        Err(_elapsed) => Err(Failure::new(
+            Kind::Refused,
+            format!("{url} did not answer within {} s", args.timeout),
+        )),
     }
 }
 
@@ -74,7 +75,9 @@ mod tests {
 
     #[test]
     fn a_daemon_that_listens_everywhere_is_asked_on_this_machine() {
-        let check = |listen: &str, expected: &str| assert_eq!(reachable(listen.parse().unwrap()).to_string(), expected);
+        let check = |listen: &str, expected: &str| {
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), expected)
+        };
         check("0.0.0.0:1", "127.0.0.1:1");
         check("[::]:2", "[::1]:2");
         check("10.1.2.3:4", "10.1.2.3:4");

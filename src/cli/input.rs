@@ -38,7 +38,10 @@ impl Input {
         let file = File::open(Path::new(name)).await.map_err(|error| unreadable(&error))?;
         let metadata = file.metadata().await.map_err(|error| unreadable(&error))?;
         if metadata.is_dir() {
-            return Err(Failure::new(Kind::Input, format!("{name}: is a directory; name a file of plain text")));
+            return Err(Failure::new(
+                Kind::Input,
+                format!("{name}: is a directory; name a file of plain text"),
+            ));
         }
         let length = metadata.is_file().then(|| metadata.len());
         Ok(Self::new(name, length, Box::new(file)))
@@ -56,7 +59,8 @@ impl Input {
     /// What is there to read, at most the length of `buffer`; empty at the end. Does not wait for a full buffer.
     pub(super) async fn read<'b>(&mut self, buffer: &'b mut [u8]) -> Result<&'b [u8], Failure> {
         let count = self.source.read(buffer).await;
-        let count = count.map_err(|error| Failure::new(Kind::Input, format!("{}: {error}", self.name)))?;
+        let count =
+            count.map_err(|error| Failure::new(Kind::Input, format!("{}: {error}", self.name)))?;
         let read = buffer.get(..count).unwrap_or_default();
         let missing = 2_usize.saturating_sub(self.first_bytes.len());
         self.first_bytes.extend(read.iter().take(missing));
@@ -85,7 +89,8 @@ impl Input {
 }
 
 fn quoted_for_a_shell(name: &str) -> String {
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/+,@%=:".contains(&byte));
+    let is_plain =
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/+,@%=:".contains(&byte));
     if is_plain { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
 }
 
@@ -111,8 +116,13 @@ mod tests {
         };
         assert_eq!(kind, Kind::Input);
         assert!(message.starts_with("no/such/book.txt: "), "{message}");
-        let Err(Failure::Told { kind, message }) = Input::open("src").await else { panic!("opened a directory") };
-        assert_eq!((kind, message.as_str()), (Kind::Input, "src: is a directory; name a file of plain text"));
+        let Err(Failure::Told { kind, message }) = Input::open("src").await else {
+            panic!("opened a directory")
+        };
+        assert_eq!(
+            (kind, message.as_str()),
+            (Kind::Input, "src: is a directory; name a file of plain text")
+        );
     }
 
     #[test]

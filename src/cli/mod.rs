@@ -83,7 +83,10 @@ enum Command {
 }
 
 /// Runs the command that `arguments` name, the program's own name first.
-pub async fn run(arguments: impl IntoIterator<Item = OsString>, composition: Composition) -> ExitCode {
+pub async fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    composition: Composition,
+) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -113,7 +116,8 @@ async fn dispatch(command: Command, composition: Composition) -> Result<(), Fail
 
 /// Reads the configuration, or tells all its mistakes.
 fn load(sources: &Sources, notes: &Notes) -> Result<Loaded, Failure> {
-    let loaded = Loaded::read(sources).map_err(|mistakes| Failure::new(Kind::Usage, mistakes.to_string()))?;
+    let loaded = Loaded::read(sources)
+        .map_err(|mistakes| Failure::new(Kind::Usage, mistakes.to_string()))?;
     loaded.warnings.iter().for_each(|warning| notes.warn(warning));
     Ok(loaded)
 }
@@ -121,5 +125,7 @@ fn load(sources: &Sources, notes: &Notes) -> Result<Loaded, Failure> {
 /// Prints what a command was asked for.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::of_output(&error))
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::of_output(&error))
 }

@@ -41,7 +41,8 @@ pub(super) async fn run(args: ModelsArgs, composition: &Composition) -> Result<(
     let url = match args.server {
         Some(url) => url,
         None => {
-            let started = extract::start(&args.config, composition, &mut Notes::new(Talk::Normal)).await?;
+            let started =
+                extract::start(&args.config, composition, &mut Notes::new(Talk::Normal)).await?;
             daemon.insert(started).address.to_string()
         }
     };
@@ -55,8 +56,16 @@ pub(super) async fn run(args: ModelsArgs, composition: &Composition) -> Result<(
 }
 
 fn text(model: &ModelCard) -> String {
-    let ModelCard { window_words_max, mention_words_max, labels_per_pass, labels_max, threshold, .. } = model;
-    let (name, digest, fingerprint) = (one_line(&model.name), one_line(&model.digest), one_line(&model.fingerprint));
+    let ModelCard {
+        window_words_max,
+        mention_words_max,
+        labels_per_pass,
+        labels_max,
+        threshold,
+        ..
+    } = model;
+    let (name, digest, fingerprint) =
+        (one_line(&model.name), one_line(&model.digest), one_line(&model.fingerprint));
     format!(
         "{name}\n  digest       {digest}\n  fingerprint  {fingerprint}\n  tasks        {}\n  \
          labels       {labels_max} a task, {labels_per_pass} in one pass\n  \

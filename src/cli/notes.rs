@@ -54,11 +54,16 @@ impl Notes {
     /// Shows a bar for a long document, or for one of unknown length, unless stdout is a terminal.
     pub(super) fn open_bar(&mut self, length: Option<u64>) {
         self.clear();
-        if !self.is_watched() || io::stdout().is_terminal() || length.is_some_and(|length| length < LONG_BYTES) {
+        if !self.is_watched()
+            || io::stdout().is_terminal()
+            || length.is_some_and(|length| length < LONG_BYTES)
+        {
             return;
         }
         let (bar, template) = match length {
-            Some(length) => (ProgressBar::new(length), "{bar:32} {bytes} of {total_bytes}, {eta} left, {msg}"),
+            Some(length) => {
+                (ProgressBar::new(length), "{bar:32} {bytes} of {total_bytes}, {eta} left, {msg}")
+            }
             None => (ProgressBar::new_spinner(), "{spinner} {bytes} read, {elapsed}, {msg}"),
         };
         let style = ProgressStyle::with_template(template).expect("the template is well-formed");
@@ -113,7 +118,9 @@ impl Notes {
 fn summary(done: &Done, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64();
     let words_per_second = if seconds > 0.0 { float(done.words) / seconds } else { 0.0 };
-    let counted = |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+    let counted = |count: u64, one: &str, many: &str| {
+        format!("{count} {}", if count == 1 { one } else { many })
+    };
     let mut line = format!(
         "{} in {}, {}, {seconds:.1} s ({words_per_second:.0} words/s)",
         counted(done.results, "mention", "mentions"),
@@ -154,6 +161,9 @@ mod tests {
             "1 mention in 300 words, 2 windows, 2.0 s (150 words/s); 3 invalid parts read as U+FFFD; \
              limit word_bytes reached 1 time"
         );
-        assert_eq!(summary(&Done::default(), Duration::ZERO), "0 mentions in 0 words, 0 windows, 0.0 s (0 words/s)");
+        assert_eq!(
+            summary(&Done::default(), Duration::ZERO),
+            "0 mentions in 0 words, 0 windows, 0.0 s (0 words/s)"
+        );
     }
 }

@@ -52,7 +52,11 @@ impl From<Failure> for Stop {
 
 impl<W: Write> Run<W> {
     /// Reads the document to its end.
-    pub(super) async fn through(&mut self, server: &Server, request: Request) -> Result<Done, Failure> {
+    pub(super) async fn through(
+        &mut self,
+        server: &Server,
+        request: Request,
+    ) -> Result<Done, Failure> {
         let (upload, download) = server.extract(request);
         let feeding = feed(&mut self.input, upload, self.chunk_bytes, self.held.as_deref());
         let showing = show(download, &mut self.view, &mut self.out, &self.notes);
@@ -62,7 +66,11 @@ impl<W: Write> Run<W> {
             Ok(((), done)) => Ok(done),
             Err(stop) => {
                 // An error message starts on a line of its own; when this cannot be written, nor can the rest.
-                drop(self.out.write_all(self.view.break_off().as_bytes()).and_then(|()| self.out.flush()));
+                drop(
+                    self.out
+                        .write_all(self.view.break_off().as_bytes())
+                        .and_then(|()| self.out.flush()),
+                );
                 Err(self.explain(stop, server))
             }
         }
@@ -122,7 +130,9 @@ async fn show(
     while let Some(event) = download.next().await? {
         let text = view.show(&event);
         if !text.is_empty() {
-            out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::of_output(&error))?;
+            out.write_all(text.as_bytes())
+                .and_then(|()| out.flush())
+                .map_err(|error| Failure::of_output(&error))?;
         }
         match event {
             Event::Ready => {}
@@ -133,5 +143,6 @@ async fn show(
             Event::Done(done) => return Ok(done),
         }
     }
-    Err(Failure::new(Kind::Refused, "the server ended the stream before the document was done").into())
+    Err(Failure::new(Kind::Refused, "the server ended the stream before the document was done")
+        .into())
 }

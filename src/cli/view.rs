@@ -204,7 +204,8 @@ mod tests {
             view.show(&Event::Warning { reason: "TEXT".to_owned(), message: "m".to_owned() }),
             "{\"type\":\"warning\",\"document\":\"a \\\"b\\\".txt\",\"reason\":\"TEXT\",\"message\":\"m\"}\n"
         );
-        let done = Done { received_bytes: 1, limits: vec![("words".to_owned(), 2)], ..Done::default() };
+        let done =
+            Done { received_bytes: 1, limits: vec![("words".to_owned(), 2)], ..Done::default() };
         assert_eq!(
             view.show(&Event::Done(done)),
             concat!(

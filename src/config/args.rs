@@ -75,6 +75,8 @@ fn parse_assignment(text: &str) -> Result<Assignment, String> {
 /// Whether the person asked for output without colour: `NO_COLOR` is set and not empty, or the terminal has none.
 #[must_use]
 pub fn wants_no_color() -> bool {
-    let is = |name: &str, asks: fn(&std::ffi::OsStr) -> bool| std::env::var_os(name).is_some_and(|value| asks(&value));
+    let is = |name: &str, asks: fn(&std::ffi::OsStr) -> bool| {
+        std::env::var_os(name).is_some_and(|value| asks(&value))
+    };
     is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb")
 }

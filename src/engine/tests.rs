@@ -278,9 +278,16 @@ async fn a_scorer_that_cannot_be_made_anew_is_told_and_tried_again() {
     let lab = Lab::new();
     let sound = factory(&lab);
     let tries = AtomicUsize::new(0);
+    let repair = Arc::new(Gate::default());
+    repair.set(true);
+    let repaired = Arc::clone(&repair);
     let factory: ScorerFactory =
         Arc::new(move |worker| match tries.fetch_add(1, Ordering::Relaxed) {
             1 => Err("planted".into()),
+            2 => {
+                repaired.pass();
+                sound(worker)
+            }
             _ => sound(worker),
         });
     let (engine, _threads) = Engine::start(settings(1, 4), &factory, window(WARM_UP)).unwrap();
@@ -289,6 +296,7 @@ async fn a_scorer_that_cannot_be_made_anew_is_told_and_tried_again() {
     assert_eq!(engine.score(StreamId(1), window(PANIC)).await, Err(EngineError::Failed));
     let failed = state.wait_for(|state| matches!(state, State::Failed(_))).await.unwrap().clone();
     assert!(matches!(failed, State::Failed(error) if matches!(*error, WorkerError::Build { .. })));
+    repair.set(false);
     assert_eq!(engine.score(StreamId(1), window(2)).await, Ok(scores(2)));
     assert!(matches!(*state.borrow_and_update(), State::Ready));
 }

@@ -6,6 +6,7 @@
 //! Absent on purpose: batching (one window is one forward pass, see `gliner`), training, formats other than safetensors.
 
 mod backbone;
+mod compute;
 mod config;
 mod device;
 mod embedded;
@@ -32,6 +33,7 @@ use crate::pipeline::scores::WindowInput;
 use encode::PieceEncoder;
 use gliner::{Gliner, GlinerScorer};
 
+pub use compute::compute_path;
 pub use device::{DeviceError, DeviceSpec};
 pub use error::{ForwardError, LoadError};
 pub use gliner::Stages;

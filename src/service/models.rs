@@ -208,16 +208,16 @@ fn windows_to_wire(windows: &WindowSizes) -> wire::WindowPolicy {
 }
 
 /// Limits beyond the range of the wire are no limits, so the largest number says enough.
-fn narrow(count: usize) -> i32 {
+pub(super) fn narrow(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-fn wide(count: usize) -> i64 {
+pub(super) fn wide(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Longer than 292 billion years is told as absent.
-fn duration(duration: Duration) -> Option<prost_types::Duration> {
+pub(super) fn duration(duration: Duration) -> Option<prost_types::Duration> {
     duration.try_into().ok()
 }
 
