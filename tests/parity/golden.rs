@@ -20,6 +20,9 @@ pub(crate) fn directory(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures").join(name)
 }
 
+/// The goldens of the default model, as `make_golden.py` wrote them.
+pub(crate) const DEFAULT: &str = "default";
+
 /// A fixture: its checkpoint and what the reference says about it.
 pub(crate) struct Golden {
     pub(crate) name: &'static str,
@@ -84,26 +87,45 @@ pub(crate) struct PerRow {
 /// The spans of one row at every setting.
 #[derive(Deserialize)]
 pub(crate) struct Kept {
-    /// First word, last word, label, `min` score, `mean` score.
-    spans: Vec<(u64, u64, u32, f32, f32)>,
+    spans: Vec<Span>,
     /// Positions in `spans`, in output order, one list a setting.
     kept: Vec<Vec<usize>>,
+    /// Likewise with the `mean` score, where the goldens have it.
+    #[serde(default)]
     kept_mean: Vec<Vec<usize>>,
+}
+
+/// First word, last word, label, `min` score and perhaps `mean` score.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum Span {
+    BothScores(u64, u64, u32, f32, f32),
+    MinScore(u64, u64, u32, f32),
 }
 
 impl Kept {
     /// Range, label and score of the spans at setting `setting`, in output order.
-    pub(crate) fn spans(&self, setting: usize, mode: ScoreMode) -> Vec<((u64, u64, u32), f32)> {
+    pub(crate) fn spans(
+        &self,
+        setting: usize,
+        mode: ScoreMode,
+    ) -> Option<Vec<((u64, u64, u32), f32)>> {
         let kept = match mode {
-            ScoreMode::Min => &self.kept[setting],
-            ScoreMode::Mean => &self.kept_mean[setting],
+            ScoreMode::Min => self.kept.get(setting)?,
+            ScoreMode::Mean => self.kept_mean.get(setting)?,
         };
-        let spans = kept.iter().map(|at| self.spans[*at]);
-        let spans = spans.map(|(start, end, label, min, mean)| match mode {
-            ScoreMode::Min => ((start, end, label), min),
-            ScoreMode::Mean => ((start, end, label), mean),
-        });
-        spans.collect()
+        let span = |at: &usize| match (self.spans[*at], mode) {
+            (
+                Span::BothScores(start, end, label, score, _)
+                | Span::MinScore(start, end, label, score),
+                ScoreMode::Min,
+            )
+            | (Span::BothScores(start, end, label, _, score), ScoreMode::Mean) => {
+                Some(((start, end, label), score))
+            }
+            (Span::MinScore(..), ScoreMode::Mean) => None,
+        };
+        kept.iter().map(span).collect()
     }
 }
 
@@ -127,11 +149,17 @@ struct ConfigFile {
 
 impl Golden {
     pub(crate) fn load(name: &'static str) -> Self {
-        let directory = directory(name);
-        let read = |file: &str| fs::read(directory.join(file)).unwrap();
-        let golden: GoldenFile = serde_json::from_slice(&read("golden.json")).unwrap();
-        let config: ConfigFile = serde_json::from_slice(&read("gliner_config.json")).unwrap();
-        let tensors = read("golden.safetensors");
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let (checkpoint, goldens) = match name {
+            DEFAULT => (root.join("models/default"), root.join("tests/parity/goldens/default")),
+            _ => (directory(name), directory(name).join("golden")),
+        };
+        let read = |path: PathBuf| fs::read(path).unwrap();
+        let golden: GoldenFile =
+            serde_json::from_slice(&read(goldens.with_extension("json"))).unwrap();
+        let config: ConfigFile =
+            serde_json::from_slice(&read(checkpoint.join("gliner_config.json"))).unwrap();
+        let tensors = read(goldens.with_extension("safetensors"));
         let tensors = SafeTensors::deserialize(&tensors).unwrap();
         let tensors = tensors.iter().map(|(key, view)| {
             let values = view.data().chunks_exact(4);
@@ -140,7 +168,7 @@ impl Golden {
         });
         Self {
             name,
-            model: Model::load_dir(&directory).unwrap(),
+            model: Model::load_dir(&checkpoint).unwrap(),
             pooling: config.subtoken_pooling,
             settings: golden.settings,
             cases: golden.cases,
@@ -151,6 +179,16 @@ impl Golden {
     /// `caseN.stage`, if the fixture holds it.
     pub(crate) fn tensor(&self, case: usize, stage: &str) -> Option<&Tensor> {
         self.tensors.get(&format!("case{case}.{stage}"))
+    }
+
+    /// Logits of one text by itself: word-exact where the reference shifts words.
+    pub(crate) fn logits_alone(&self, case: usize, row: usize, shape: &[usize]) -> Tensor {
+        let exact = self.tensor(case, &format!("exact{row}.logits"));
+        let alone = exact.or_else(|| self.tensor(case, &format!("alone{row}.logits")));
+        match alone {
+            Some(logits) => logits.cut(shape),
+            None => self.tensor(case, "logits").unwrap().row(row).cut(shape),
+        }
     }
 
     /// Row `row` of `case` as our window, from the words that the reference used.
