@@ -84,6 +84,9 @@ pub(crate) struct PerRow {
     pub(crate) spans: Vec<Vec<(u64, u64, u32, f32)>>,
 }
 
+/// First word, last word (inclusive), label.
+pub(crate) type Place = (u64, u64, u32);
+
 /// The spans of one row at every setting.
 #[derive(Deserialize)]
 pub(crate) struct Kept {
@@ -105,11 +108,7 @@ enum Span {
 
 impl Kept {
     /// Range, label and score of the spans at setting `setting`, in output order.
-    pub(crate) fn spans(
-        &self,
-        setting: usize,
-        mode: ScoreMode,
-    ) -> Option<Vec<((u64, u64, u32), f32)>> {
+    pub(crate) fn spans(&self, setting: usize, mode: ScoreMode) -> Option<Vec<(Place, f32)>> {
         let kept = match mode {
             ScoreMode::Min => self.kept.get(setting)?,
             ScoreMode::Mean => self.kept_mean.get(setting)?,

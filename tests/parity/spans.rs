@@ -7,7 +7,7 @@ use gleand::pipeline::schema::{LabelsPerSpan, Overlap, Threshold};
 use gleand::pipeline::scores::Scores;
 use gleand::pipeline::words::{SplitWord, WordSplitter};
 
-use crate::golden::{Case, Golden, Kept, NAMES, Setting};
+use crate::golden::{Case, Golden, Kept, NAMES, Place, Setting};
 
 const SCORE_TOLERANCE: f32 = 1e-4;
 const MODES: [ScoreMode; 2] = [ScoreMode::Min, ScoreMode::Mean];
@@ -34,7 +34,7 @@ fn select(scores: &Scores, setting: &Setting, mode: ScoreMode) -> Vec<Candidate>
 }
 
 /// Range and label as the reference writes them: the last word is inclusive.
-fn place(mention: &Candidate) -> (u64, u64, u32) {
+fn place(mention: &Candidate) -> Place {
     (mention.start, mention.end - 1, mention.label)
 }
 
