@@ -55,8 +55,6 @@ pub(super) struct Done {
     pub(super) limits: Vec<(String, u64)>,
     /// From the config to the end.
     pub(super) total: Duration,
-    /// Time of the model alone, over all windows.
-    pub(super) compute: Duration,
     /// What makes results comparable.
     pub(super) fingerprint: String,
 }

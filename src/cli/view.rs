@@ -143,7 +143,6 @@ struct DoneLine<'a> {
     replaced_invalid: u64,
     limits: BTreeMap<&'a str, u64>,
     total_ms: u64,
-    compute_ms: u64,
     fingerprint: &'a str,
 }
 
@@ -159,7 +158,6 @@ impl<'a> DoneLine<'a> {
             replaced_invalid: done.replaced_invalid,
             limits: done.limits.iter().map(|(name, count)| (name.as_str(), *count)).collect(),
             total_ms: millis(done.total),
-            compute_ms: millis(done.compute),
             fingerprint: &done.fingerprint,
         }
     }
@@ -221,7 +219,7 @@ mod tests {
             view.show(&Event::Done(done)),
             concat!(
                 r#"{"type":"done","document":"a \"b\".txt","received_bytes":1,"words":0,"windows":0,"results":0,"replaced_invalid":0,"#,
-                r#""limits":{"words":2},"total_ms":0,"compute_ms":0,"fingerprint":""}"#,
+                r#""limits":{"words":2},"total_ms":0,"fingerprint":""}"#,
                 "\n"
             )
         );

@@ -31,7 +31,7 @@ fn json_lines_end_with_done_and_keep_the_order_of_their_keys() {
         [
             r#"{"type":"mention","document":"-","task":"entities","ordinal":0,"label":"Ann","score":0.5,"bytes":[5,8],"chars":[2,5],"utf16":[3,6],"text":"Ann"}"#,
             r#"{"type":"mention","document":"-","task":"entities","ordinal":1,"label":"pal","score":0.25,"bytes":[9,16],"chars":[6,13],"utf16":[7,14],"text":"met\nBob"}"#,
-            r#"{"type":"done","document":"-","received_bytes":17,"words":7,"windows":1,"results":2,"replaced_invalid":0,"limits":{},"total_ms":0,"compute_ms":0,"fingerprint":"00ff"}"#,
+            r#"{"type":"done","document":"-","received_bytes":17,"words":7,"windows":1,"results":2,"replaced_invalid":0,"limits":{},"total_ms":0,"fingerprint":"00ff"}"#,
         ]
     );
     assert_eq!((ended.stderr.as_str(), ended.code), ("", 0));
