@@ -358,7 +358,13 @@ impl Refusal {
             (_, "INVALID_UTF8" | "DOCUMENT_TOO_LARGE") => {
                 Failure::new(Kind::Input, message.clone())
             }
-            (Code::InvalidArgument, _) => Failure::new(Kind::Usage, self.with_fields()),
+            (Code::InvalidArgument, _) => {
+                // There is one task, and its labels came by one flag.
+                Failure::new(
+                    Kind::Usage,
+                    self.with_fields().replace("config.tasks[0].entities.", "--labels: "),
+                )
+            }
             (
                 Code::Internal | Code::Unknown | Code::DataLoss | Code::Aborted | Code::OutOfRange,
                 reason,

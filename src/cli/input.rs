@@ -74,9 +74,13 @@ pub(super) fn how_to_convert(name: &str, first_bytes: &[u8]) -> String {
         [0xff, 0xfe] | [0xfe, 0xff] => "UTF-16",
         _ => "WINDOWS-1252",
     };
-    let source = if name == "-" { "…".to_owned() } else { quoted_for_a_shell(name) };
+    let convert = format!("iconv -f {encoding} -t UTF-8");
+    let convert = match name {
+        "-" => format!("… | {convert}"),
+        file => format!("{convert} {}", quoted_for_a_shell(file)),
+    };
     format!(
-        "convert it first, for example: iconv -f {encoding} -t UTF-8 {source} | gleand extract … -\n\
+        "convert it first, for example: {convert} | gleand extract … -\n\
          or read every invalid part as U+FFFD: --invalid-utf8 replace"
     )
 }
@@ -129,6 +133,7 @@ mod tests {
     fn the_advice_names_file_and_encoding() {
         let advice = how_to_convert("my book.txt", b"\xff\xfe");
         assert!(advice.contains("iconv -f UTF-16 -t UTF-8 'my book.txt' |"), "{advice}");
+        assert!(how_to_convert("-", b"").contains("… | iconv -f WINDOWS-1252 -t UTF-8 | gleand"));
         assert!(how_to_convert("a.txt", b"Ca").contains("iconv -f WINDOWS-1252 -t UTF-8 a.txt |"));
     }
 }

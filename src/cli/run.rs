@@ -85,6 +85,8 @@ impl<W: Write> Run<W> {
         match refusal.into_failure(server.url()) {
             Failure::Told { kind: Kind::Input, message } if is_invalid_utf8 => {
                 let advice = self.input.how_to_convert();
+                // After the colon the server tells what a program would do.
+                let message = message.split(": ").next().unwrap_or_default();
                 Failure::new(Kind::Input, format!("{}: {message}\n{advice}", self.input.name))
             }
             Failure::Told { kind: Kind::Input, message } => {

@@ -89,7 +89,7 @@ fn an_unreadable_document_is_3() {
     extract(
         latin.path(),
         &[
-            &format!("error: {}: byte 14 is not UTF-8", latin.path()),
+            &format!("error: {}: byte 14 is not UTF-8\n", latin.path()),
             &format!("iconv -f WINDOWS-1252 -t UTF-8 '{}' | gleand extract", latin.path()),
             "--invalid-utf8 replace",
         ],
@@ -128,9 +128,13 @@ fn what_the_server_does_not_understand_is_2_and_what_it_breaks_is_1() {
         );
     };
     extract(
-        Behaviour::Refuse(Code::InvalidArgument, "LABEL_SPECIAL_TOKEN", "labels[0] contains [SEP]"),
+        Behaviour::Refuse(
+            Code::InvalidArgument,
+            "LABEL_SPECIAL_TOKEN",
+            "config.tasks[0].entities.labels[0].name: contains [SEP]",
+        ),
         2,
-        "error: labels[0] contains [SEP]",
+        "error: --labels: labels[0].name: contains [SEP]",
     );
     extract(
         Behaviour::Refuse(Code::Internal, "WORKER_FAILED", "it broke"),

@@ -202,7 +202,8 @@ impl Finder {
             && let Err(error) = std::str::from_utf8(&self.bytes)
             && (error.error_len().is_some() || is_end)
         {
-            let message = format!("byte {} is not UTF-8", error.valid_up_to());
+            let message =
+                format!("byte {} is not UTF-8: set config.invalid_utf8", error.valid_up_to());
             return Err(status(Code::InvalidArgument, "INVALID_UTF8", &message));
         }
         let needles: Vec<Vec<u8>> =
