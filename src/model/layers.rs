@@ -25,7 +25,7 @@ impl Linear {
 
     /// From a weight `(out, in)` and a bias `(out)`.
     pub(super) fn new(weight: &Tensor, bias: Tensor) -> Result<Self> {
-        Ok(Self { weight: weight.t()?, bias: Vector::new(bias)? })
+        Ok(Self { weight: weight.t()?.contiguous()?, bias: Vector::new(bias)? })
     }
 
     /// One layer that computes several of the same input, side by side.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use gleand::model::Model;
+use gleand::pipeline::ports::ScoreMode;
 use gleand::pipeline::scores::WindowInput;
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -19,11 +20,15 @@ pub(crate) fn directory(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures").join(name)
 }
 
+/// The goldens of the default model, as `make_golden.py` wrote them.
+pub(crate) const DEFAULT: &str = "default";
+
 /// A fixture: its checkpoint and what the reference says about it.
 pub(crate) struct Golden {
     pub(crate) name: &'static str,
     pub(crate) model: Model,
     pub(crate) pooling: Pooling,
+    pub(crate) settings: Vec<Setting>,
     pub(crate) cases: Vec<Case>,
     tensors: BTreeMap<String, Tensor>,
 }
@@ -43,7 +48,11 @@ pub(crate) enum Pooling {
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) label_sets: Vec<Vec<String>>,
+    pub(crate) texts: Vec<String>,
     pub(crate) words: Vec<Vec<String>>,
+    /// Where the words stand, in code points.
+    pub(crate) word_start: Vec<Vec<u64>>,
+    pub(crate) word_end: Vec<Vec<u64>>,
     pub(crate) words_used: Vec<usize>,
     pub(crate) input_ids: Vec<Vec<u32>>,
     pub(crate) attention_mask: Vec<Vec<u32>>,
@@ -51,6 +60,72 @@ pub(crate) struct Case {
     /// Masks of the rows where the reference shifts words, as they should be.
     #[serde(default)]
     pub(crate) words_mask_exact: BTreeMap<usize, Vec<u32>>,
+    pub(crate) rows: Vec<Kept>,
+    /// Spans of the rows where the reference shifts words, as they should be.
+    #[serde(default)]
+    pub(crate) expected_word_exact: BTreeMap<usize, Kept>,
+    pub(crate) per_row_settings: Option<PerRow>,
+}
+
+/// Threshold and rules of one call.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Setting {
+    pub(crate) threshold: f32,
+    pub(crate) flat_ner: bool,
+    pub(crate) multi_label: bool,
+}
+
+/// A call with settings for every row, and its spans: first word, last word, label, score.
+#[derive(Deserialize)]
+pub(crate) struct PerRow {
+    pub(crate) threshold: Vec<f32>,
+    pub(crate) flat_ner: Vec<bool>,
+    pub(crate) multi_label: Vec<bool>,
+    pub(crate) spans: Vec<Vec<(u64, u64, u32, f32)>>,
+}
+
+/// First word, last word (inclusive), label.
+pub(crate) type Place = (u64, u64, u32);
+
+/// The spans of one row at every setting.
+#[derive(Deserialize)]
+pub(crate) struct Kept {
+    spans: Vec<Span>,
+    /// Positions in `spans`, in output order, one list a setting.
+    kept: Vec<Vec<usize>>,
+    /// Likewise with the `mean` score, where the goldens have it.
+    #[serde(default)]
+    kept_mean: Vec<Vec<usize>>,
+}
+
+/// First word, last word, label, `min` score and perhaps `mean` score.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum Span {
+    BothScores(u64, u64, u32, f32, f32),
+    MinScore(u64, u64, u32, f32),
+}
+
+impl Kept {
+    /// Range, label and score of the spans at setting `setting`, in output order.
+    pub(crate) fn spans(&self, setting: usize, mode: ScoreMode) -> Option<Vec<(Place, f32)>> {
+        let kept = match mode {
+            ScoreMode::Min => self.kept.get(setting)?,
+            ScoreMode::Mean => self.kept_mean.get(setting)?,
+        };
+        let span = |at: &usize| match (self.spans[*at], mode) {
+            (
+                Span::BothScores(start, end, label, score, _)
+                | Span::MinScore(start, end, label, score),
+                ScoreMode::Min,
+            )
+            | (Span::BothScores(start, end, label, _, score), ScoreMode::Mean) => {
+                Some(((start, end, label), score))
+            }
+            (Span::MinScore(..), ScoreMode::Mean) => None,
+        };
+        kept.iter().map(span).collect()
+    }
 }
 
 /// Values with a shape.
@@ -62,6 +137,7 @@ pub(crate) struct Tensor {
 
 #[derive(Deserialize)]
 struct GoldenFile {
+    settings: Vec<Setting>,
     cases: Vec<Case>,
 }
 
@@ -72,11 +148,17 @@ struct ConfigFile {
 
 impl Golden {
     pub(crate) fn load(name: &'static str) -> Self {
-        let directory = directory(name);
-        let read = |file: &str| fs::read(directory.join(file)).unwrap();
-        let golden: GoldenFile = serde_json::from_slice(&read("golden.json")).unwrap();
-        let config: ConfigFile = serde_json::from_slice(&read("gliner_config.json")).unwrap();
-        let tensors = read("golden.safetensors");
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let (checkpoint, goldens) = match name {
+            DEFAULT => (root.join("models/default"), root.join("tests/parity/goldens/default")),
+            _ => (directory(name), directory(name).join("golden")),
+        };
+        let read = |path: PathBuf| fs::read(path).unwrap();
+        let golden: GoldenFile =
+            serde_json::from_slice(&read(goldens.with_extension("json"))).unwrap();
+        let config: ConfigFile =
+            serde_json::from_slice(&read(checkpoint.join("gliner_config.json"))).unwrap();
+        let tensors = read(goldens.with_extension("safetensors"));
         let tensors = SafeTensors::deserialize(&tensors).unwrap();
         let tensors = tensors.iter().map(|(key, view)| {
             let values = view.data().chunks_exact(4);
@@ -85,8 +167,9 @@ impl Golden {
         });
         Self {
             name,
-            model: Model::load_dir(&directory).unwrap(),
+            model: Model::load_dir(&checkpoint).unwrap(),
             pooling: config.subtoken_pooling,
+            settings: golden.settings,
             cases: golden.cases,
             tensors: tensors.collect(),
         }
@@ -95,6 +178,16 @@ impl Golden {
     /// `caseN.stage`, if the fixture holds it.
     pub(crate) fn tensor(&self, case: usize, stage: &str) -> Option<&Tensor> {
         self.tensors.get(&format!("case{case}.{stage}"))
+    }
+
+    /// Logits of one text by itself: word-exact where the reference shifts words.
+    pub(crate) fn logits_alone(&self, case: usize, row: usize, shape: &[usize]) -> Tensor {
+        let exact = self.tensor(case, &format!("exact{row}.logits"));
+        let alone = exact.or_else(|| self.tensor(case, &format!("alone{row}.logits")));
+        match alone {
+            Some(logits) => logits.cut(shape),
+            None => self.tensor(case, "logits").unwrap().row(row).cut(shape),
+        }
     }
 
     /// Row `row` of `case` as our window, from the words that the reference used.

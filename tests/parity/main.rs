@@ -8,5 +8,7 @@
 
 mod batch_neutrality;
 mod checkpoints;
+mod default_model;
 mod golden;
+mod spans;
 mod stages;

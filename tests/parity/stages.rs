@@ -1,7 +1,7 @@
 //! Every stage of the network against the reference, on the words that the reference used.
 
 use gleand::model::Stages;
-use gleand::pipeline::scores::WindowInput;
+use gleand::pipeline::scores::{Scores, WindowInput};
 
 use crate::golden::{Case, Golden, NAMES, Pooling, Tensor};
 
@@ -41,28 +41,64 @@ fn words_mask(window: &WindowInput, pooling: Pooling, length: usize) -> Vec<u32>
     mask
 }
 
-#[test]
-fn pieces_are_those_of_the_reference() {
-    for_every_row(|golden, _, case, row| {
-        let window = golden.window(case, row);
-        let ours = [&window.prompt.head[..], &window.pieces, &window.prompt.tail].concat();
-        let length: u32 = case.attention_mask[row].iter().sum();
-        let theirs = &case.input_ids[row][..length as usize];
-        assert_eq!(ours, theirs, "{} {} row {row}", golden.name, case.name);
-    });
+/// Pieces, and which of them stand for words.
+pub(crate) fn check_pieces(golden: &Golden, case: &Case, row: usize) {
+    let what = format!("{} {} row {row}", golden.name, case.name);
+    let window = golden.window(case, row);
+    let ours = [&window.prompt.head[..], &window.pieces, &window.prompt.tail].concat();
+    let length: u32 = case.attention_mask[row].iter().sum();
+    assert_eq!(ours, case.input_ids[row][..length as usize], "{what}");
+    let mask = case.words_mask_exact.get(&row).unwrap_or(&case.words_mask[row]);
+    assert_eq!(&words_mask(&window, golden.pooling, mask.len()), mask, "{what}");
+}
+
+/// States and logits, stage by stage, as far as the fixture holds them.
+pub(crate) fn check_stages(golden: &Golden, at: usize, case: &Case, row: usize) {
+    let window = golden.window(case, row);
+    let stages = golden.model.trace(&window).unwrap();
+    let compare = |stage: &str, ours: &candle_core::Tensor| {
+        let ours = Tensor::from(ours);
+        let exact = golden.tensor(at, &format!("exact{row}.{stage}"));
+        let theirs = match (exact, golden.tensor(at, stage)) {
+            (Some(exact), _) => exact.cut(&ours.shape),
+            (None, Some(theirs)) => theirs.row(row).cut(&ours.shape),
+            (None, None) => return,
+        };
+        let what = format!("{} {} row {row} {stage}", golden.name, case.name);
+        close(&ours, &theirs, STATE_TOLERANCE, &what);
+    };
+    let Stages { hidden, label_vectors, pooled_words, word_states, logits } = &stages;
+    compare("encoder", hidden);
+    compare("label_vectors", label_vectors);
+    if !case.shifts_words(row) || golden.tensor(at, &format!("exact{row}.word_states")).is_some() {
+        compare("words_before_rnn", pooled_words);
+        compare("word_states", word_states);
+    }
+    compare("logits", logits);
+    let theirs = golden.logits_alone(at, row, logits.dims());
+    close(&Tensor::from(logits), &theirs, STATE_TOLERANCE, "logits alone");
+}
+
+/// What the scorer makes of a row.
+pub(crate) fn check_probabilities(
+    golden: &Golden,
+    at: usize,
+    case: &Case,
+    row: usize,
+    scores: &Scores,
+) {
+    let theirs = golden.logits_alone(at, row, &[scores.words(), scores.labels(), 3]);
+    let ours = Tensor { shape: theirs.shape.clone(), values: scores.as_slice().to_vec() };
+    let values = theirs.values.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect();
+    let what = format!("{} {} row {row}", golden.name, case.name);
+    close(&ours, &Tensor { values, ..theirs }, PROBABILITY_TOLERANCE, &what);
 }
 
 #[test]
-fn words_stand_at_the_pieces_of_the_reference() {
+fn pieces_and_their_words_are_those_of_the_reference() {
     let mut shifted = 0;
     for_every_row(|golden, _, case, row| {
-        let window = golden.window(case, row);
-        let theirs = match case.words_mask_exact.get(&row) {
-            Some(exact) => exact,
-            None => &case.words_mask[row],
-        };
-        let ours = words_mask(&window, golden.pooling, theirs.len());
-        assert_eq!(&ours, theirs, "{} {} row {row}", golden.name, case.name);
+        check_pieces(golden, case, row);
         shifted += usize::from(case.shifts_words(row));
     });
     assert!(shifted > 0, "no fixture has a word without pieces");
@@ -70,27 +106,7 @@ fn words_stand_at_the_pieces_of_the_reference() {
 
 #[test]
 fn states_and_logits_are_those_of_the_reference() {
-    for_every_row(|golden, at, case, row| {
-        let window = golden.window(case, row);
-        let stages = golden.model.trace(&window).unwrap();
-        let compare = |stage: &str, ours: &candle_core::Tensor| {
-            let Some(theirs) = golden.tensor(at, stage) else { return };
-            let ours = Tensor::from(ours);
-            let theirs = theirs.row(row).cut(&ours.shape);
-            let what = format!("{} {} row {row} {stage}", golden.name, case.name);
-            close(&ours, &theirs, STATE_TOLERANCE, &what);
-        };
-        let Stages { hidden, label_vectors, pooled_words, word_states, logits } = &stages;
-        compare("encoder", hidden);
-        compare("label_vectors", label_vectors);
-        if !case.shifts_words(row) {
-            compare("words_before_rnn", pooled_words);
-            compare("word_states", word_states);
-            compare("logits", logits);
-        }
-        let theirs = expected_logits(golden, at, row, &window);
-        close(&Tensor::from(logits), &theirs, STATE_TOLERANCE, "logits alone");
-    });
+    for_every_row(check_stages);
 }
 
 #[test]
@@ -98,11 +114,7 @@ fn probabilities_are_those_of_the_reference() {
     for_every_row(|golden, at, case, row| {
         let window = golden.window(case, row);
         let scores = golden.model.scorer().score(&[&window]).unwrap();
-        let theirs = expected_logits(golden, at, row, &window);
-        let ours = Tensor { shape: theirs.shape.clone(), values: scores[0].as_slice().to_vec() };
-        let values = theirs.values.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect();
-        let what = format!("{} {} row {row}", golden.name, case.name);
-        close(&ours, &Tensor { values, ..theirs }, PROBABILITY_TOLERANCE, &what);
+        check_probabilities(golden, at, case, row, &scores[0]);
     });
 }
 
@@ -119,12 +131,4 @@ fn a_word_without_pieces_is_a_zero_vector() {
         assert_eq!(is_zero, start == *end, "word {word}");
         start = *end;
     }
-}
-
-/// Logits of one text: alone, or word-exact where the reference shifts words.
-fn expected_logits(golden: &Golden, at: usize, row: usize, window: &WindowInput) -> Tensor {
-    let shape = [window.words(), window.prompt.labels(), 3];
-    let exact = golden.tensor(at, &format!("exact{row}.logits"));
-    let logits = exact.or_else(|| golden.tensor(at, &format!("alone{row}.logits")));
-    logits.unwrap().cut(&shape)
 }

@@ -38,9 +38,9 @@ impl TokenHead {
         Ok(Self {
             word: Linear::load(&scope.at("proj_token"), hidden, 2 * hidden)?,
             label: Linear::load(&scope.at("proj_label"), hidden, 2 * hidden)?,
-            of_word: part(0)?.t()?,
+            of_word: part(0)?.t()?.contiguous()?,
             of_label: Linear::new(&part(1)?, bias)?,
-            of_pair: part(2)?.t()?,
+            of_pair: part(2)?.t()?.contiguous()?,
             out: Linear::load(&scope.at("out_mlp.3"), 4 * hidden, 3)?,
         })
     }

@@ -1,143 +1,56 @@
-//! Elementwise parts of the forward pass: candle's own ops on a device, plain loops on a CPU.
+//! The elementwise steps as loops over values in this process, in place.
 //!
-//! The loops exist because candle calls scalar `expf` and `erff`, and takes a fresh buffer for every step. These
-//! work in place, and are written so that the compiler vectorises them for the baseline of the target: no
-//! runtime dispatch, so their bits are the same on every processor of an architecture. A row is computed by one thread
-//! in one order, so the number of threads changes no bit either.
+//! Invariant: the tensor that a function takes is the only user of its storage. Callers pass fresh results of a product.
 
 use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::float::{exp, gelu, largest, sum, sum_of_squares};
+use super::{NormWeights, Vector};
+use crate::model::float::{exp, gelu, largest, sum, sum_of_squares};
 
-/// A parameter of one dimension, on the device for its ops and on the host for the loops.
-#[derive(Clone)]
-pub(super) struct Vector {
-    device: Tensor,
-    host: Vec<f32>,
-}
-
-impl Vector {
-    /// Takes a tensor of one dimension.
-    pub(super) fn new(tensor: Tensor) -> Result<Self> {
-        Ok(Self { host: tensor.to_vec1()?, device: tensor })
-    }
-
-    /// The tensor on its device.
-    pub(super) fn tensor(&self) -> &Tensor {
-        &self.device
-    }
-}
-
-/// Parameters of a layer normalisation.
-#[derive(Clone)]
-pub(super) struct NormWeights {
-    /// Factor of every component.
-    pub(super) scale: Vector,
-    /// Summand of every component.
-    pub(super) shift: Vector,
-    /// Added to the variance.
-    pub(super) eps: f32,
-}
-
-/// `xs + bias` over the last dimension; `xs` is used up.
 pub(super) fn add_bias(xs: Tensor, bias: &Vector) -> Result<Tensor> {
-    in_place(xs, |xs| xs.broadcast_add(&bias.device), |xs| xs.inplace_op1(&AddBias(&bias.host)))
+    xs.inplace_op1(&AddBias(&bias.host))?;
+    Ok(xs)
 }
 
-/// `gelu(xs + bias)` over the last dimension, with the exact error function; `xs` is used up.
 pub(super) fn add_bias_gelu(xs: Tensor, bias: &Vector) -> Result<Tensor> {
-    in_place(
-        xs,
-        |xs| xs.broadcast_add(&bias.device)?.gelu_erf(),
-        |xs| xs.inplace_op1(&AddBiasGelu(&bias.host)),
-    )
+    xs.inplace_op1(&AddBiasGelu(&bias.host))?;
+    Ok(xs)
 }
 
-/// Layer normalisation of `xs + bias + residual` over the last dimension; `xs` is used up.
 pub(super) fn add_bias_norm(
     xs: Tensor,
     bias: &Vector,
     residual: &Tensor,
     weights: &NormWeights,
 ) -> Result<Tensor> {
-    in_place(
-        xs,
-        |xs| device_norm(&(xs.broadcast_add(&bias.device)? + residual)?, weights),
-        |xs| xs.inplace_op2(residual, &AddBiasNorm(&bias.host, weights)),
-    )
+    xs.inplace_op2(residual, &AddBiasNorm(&bias.host, weights))?;
+    Ok(xs)
 }
 
-/// Layer normalisation over the last dimension; `xs` is used up.
 pub(super) fn norm(xs: Tensor, weights: &NormWeights) -> Result<Tensor> {
-    in_place(xs, |xs| device_norm(xs, weights), |xs| xs.inplace_op1(&Norm(weights)))
+    xs.inplace_op1(&Norm(weights))?;
+    Ok(xs)
 }
 
-/// Softmax over the last dimension; `scores` is used up.
 pub(super) fn softmax(scores: Tensor) -> Result<Tensor> {
-    in_place(scores, candle_nn::ops::softmax_last_dim, |scores| scores.inplace_op1(&Softmax))
+    scores.inplace_op1(&Softmax)?;
+    Ok(scores)
 }
 
-/// `relu(pairs + rows + columns)` for pairs `(rows, columns, width)`, rows `(rows, width)` and
-/// columns `(columns, width)`; `pairs` is used up.
 pub(super) fn add_pairs_relu(pairs: Tensor, rows: &Tensor, columns: &Tensor) -> Result<Tensor> {
-    in_place(
-        pairs,
-        |pairs| pairs.broadcast_add(&rows.unsqueeze(1)?)?.broadcast_add(columns)?.relu(),
-        |pairs| pairs.inplace_op3(rows, columns, &AddPairsRelu),
-    )
+    pairs.inplace_op3(rows, columns, &AddPairsRelu)?;
+    Ok(pairs)
 }
 
-/// Attention scores with the terms of relative positions, then softmax (DeBERTa).
-///
-/// `scores` is `(heads, n, n)`, content on content; `by_query` and `by_key` are the terms' tables, each
-/// `(heads, n, buckets)` (c2p and p2c); `bucket_of[n - 1 + i - j]` is the bucket of query `i` and key `j`.
-/// `scores` is used up.
 pub(super) fn softmax_with_positions(
     scores: Tensor,
     by_query: &Tensor,
     by_key: &Tensor,
     bucket_of: &[u32],
 ) -> Result<Tensor> {
-    in_place(
-        scores,
-        |scores| {
-            let index = bucket_index(bucket_of, scores)?;
-            let by_query = by_query.gather(&index, 2)?;
-            // The table's rows are keys, so it is gathered as (key, query) and turned.
-            let by_key =
-                by_key.gather(&index.transpose(1, 2)?.contiguous()?, 2)?.transpose(1, 2)?;
-            candle_nn::ops::softmax_last_dim(&((scores + by_query)? + by_key)?)
-        },
-        |scores| scores.inplace_op3(by_query, by_key, &PositionSoftmax(bucket_of)),
-    )
-}
-
-/// The buckets of all queries and keys as an index for gathering, the same for every head.
-fn bucket_index(bucket_of: &[u32], scores: &Tensor) -> Result<Tensor> {
-    let (heads, n, _) = scores.dims3()?;
-    let index: Vec<u32> =
-        (0..n).flat_map(|i| (0..n).map(move |j| bucket_of[n - 1 + i - j])).collect();
-    Tensor::from_vec(index, (1, n, n), scores.device())?.expand((heads, n, n))?.contiguous()
-}
-
-fn device_norm(xs: &Tensor, weights: &NormWeights) -> Result<Tensor> {
-    candle_nn::ops::layer_norm(xs, &weights.scale.device, &weights.shift.device, weights.eps)
-}
-
-/// Runs `on_device`, or `on_host` where the values lie in this process.
-///
-/// `xs` must be the only user of its storage: everything here passes fresh results of a product.
-fn in_place(
-    xs: Tensor,
-    on_device: impl FnOnce(&Tensor) -> Result<Tensor>,
-    on_host: impl FnOnce(&Tensor) -> Result<()>,
-) -> Result<Tensor> {
-    if !xs.device().is_cpu() {
-        return on_device(&xs);
-    }
-    on_host(&xs)?;
-    Ok(xs)
+    scores.inplace_op3(by_query, by_key, &PositionSoftmax(bucket_of))?;
+    Ok(scores)
 }
 
 struct AddBias<'a>(&'a [f32]);
