@@ -23,11 +23,6 @@ use crate::service::models::Limits;
 use crate::service::server::{PortLimits, serve as serve_port};
 use crate::telemetry;
 
-/// Bytes of a message beside its text or chunk.
-const MESSAGE_FRAME_BYTES: usize = 64 << 10;
-/// Bytes of results in one message: far under the 4 MiB that clients read.
-const RESPONSE_BYTES_MAX: usize = 256 << 10;
-
 /// What the command line is given.
 #[must_use]
 pub fn composition() -> Composition {
@@ -208,8 +203,7 @@ fn limits(config: &Config) -> Limits {
     let server = &config.server;
     Limits {
         chunk_bytes_max: server.chunk_bytes_max.get(),
-        text_bytes_max: server.message_bytes_max.get()
-            - MESSAGE_FRAME_BYTES.min(server.message_bytes_max.get() / 2),
+        text_bytes_max: server.text_bytes_max.get(),
         document_bytes_max: server.document_bytes_max.map(Into::into),
         tasks_max: config.limits.tasks_max.get(),
         labels_max: config.limits.labels_max.get(),
@@ -217,7 +211,7 @@ fn limits(config: &Config) -> Limits {
         questions_max: 0,
         word_bytes_max: config.window.word_bytes_max.get(),
         word_pieces_max: config.window.word_pieces_max.get(),
-        response_bytes_max: RESPONSE_BYTES_MAX,
+        response_bytes_max: server.response_bytes_max.get(),
         unary_response_bytes_max: server.extract_result_bytes_max.get(),
         results_held_bytes_max: server.results_held_bytes_max.get(),
         resume_token_bytes_max: None,

@@ -286,7 +286,13 @@ fn convert_done(done: wire::Done) -> Done {
             limit.limit().as_str_name().trim_start_matches("LIMIT_KIND_").to_ascii_lowercase();
         (name, count(limit.count))
     });
+    let timings = done.timings.unwrap_or_default();
+    let time = |part: Option<prost_types::Duration>| {
+        part.and_then(|part| part.try_into().ok()).unwrap_or_default()
+    };
     Done {
+        total: time(timings.total),
+        compute: time(timings.compute),
         received_bytes: count(done.received_bytes),
         words: count(done.words),
         windows: count(done.windows),

@@ -22,7 +22,7 @@ pub(super) fn push_escaped(out: &mut String, text: &str, newlines: Newlines) {
             '\n' | '\t' => out.push(letter),
             '\r' if newlines == Newlines::Keep && letters.peek() == Some(&'\n') => {}
             letter if letter.is_control() => {
-                push(out, format_args!("\\x{:02x}", u32::from(letter)))
+                push(out, format_args!("\\x{:02x}", u32::from(letter)));
             }
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                 push(out, format_args!("\\u{{{:x}}}", u32::from(letter)));

@@ -1,6 +1,7 @@
 //! What a stream of results says, in plain types: the only form in which the rest of the command line sees the wire.
 
 use std::fmt;
+use std::time::Duration;
 
 /// One final mention.
 #[derive(Clone, PartialEq)]
@@ -52,6 +53,10 @@ pub(super) struct Done {
     pub(super) replaced_invalid: u64,
     /// Limits that were reached, and how often.
     pub(super) limits: Vec<(String, u64)>,
+    /// From the config to the end.
+    pub(super) total: Duration,
+    /// Time of the model alone, over all windows.
+    pub(super) compute: Duration,
     /// What makes results comparable.
     pub(super) fingerprint: String,
 }

@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_daemon_that_listens_everywhere_is_asked_on_this_machine() {
         let check = |listen: &str, expected: &str| {
-            assert_eq!(reachable(listen.parse().unwrap()).to_string(), expected)
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), expected);
         };
         check("0.0.0.0:1", "127.0.0.1:1");
         check("[::]:2", "[::1]:2");

@@ -43,7 +43,7 @@ impl Input {
                 format!("{name}: is a directory; name a file of plain text"),
             ));
         }
-        let length = metadata.is_file().then(|| metadata.len());
+        let length = metadata.is_file().then_some(metadata.len());
         Ok(Self::new(name, length, Box::new(file)))
     }
 

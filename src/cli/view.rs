@@ -1,6 +1,8 @@
 //! How results are written: a page for a terminal, lines for a pipe, JSON lines for programs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -29,7 +31,8 @@ impl View {
             Self::Page(page) => match event {
                 Event::Mentions(mentions) => {
                     page.add(mentions);
-                    String::new()
+                    // Mentions come by start, so that nothing more can start before the last one.
+                    page.settle(mentions.last().map_or(0, |mention| mention.bytes[0]))
                 }
                 Event::Progress { watermark } => page.settle(*watermark),
                 Event::Done(_) => page.finish(),
@@ -138,7 +141,9 @@ struct DoneLine<'a> {
     windows: u64,
     results: u64,
     replaced_invalid: u64,
-    limits: std::collections::BTreeMap<&'a str, u64>,
+    limits: BTreeMap<&'a str, u64>,
+    total_ms: u64,
+    compute_ms: u64,
     fingerprint: &'a str,
 }
 
@@ -153,9 +158,15 @@ impl<'a> DoneLine<'a> {
             results: done.results,
             replaced_invalid: done.replaced_invalid,
             limits: done.limits.iter().map(|(name, count)| (name.as_str(), *count)).collect(),
+            total_ms: millis(done.total),
+            compute_ms: millis(done.compute),
             fingerprint: &done.fingerprint,
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -210,7 +221,7 @@ mod tests {
             view.show(&Event::Done(done)),
             concat!(
                 r#"{"type":"done","document":"a \"b\".txt","received_bytes":1,"words":0,"windows":0,"results":0,"replaced_invalid":0,"#,
-                r#""limits":{"words":2},"fingerprint":""}"#,
+                r#""limits":{"words":2},"total_ms":0,"compute_ms":0,"fingerprint":""}"#,
                 "\n"
             )
         );

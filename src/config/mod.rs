@@ -62,23 +62,31 @@ impl Loaded {
 
 /// Bounds that concern two keys.
 fn check_together(config: &Config, layered: &mut layers::Layered) {
-    let (chunk, message) = (config.server.chunk_bytes_max, config.server.message_bytes_max);
-    if chunk.get().saturating_add(MESSAGE_FRAME_BYTES) > message.get() {
-        layered.mistake(
-            "server.chunk_bytes_max",
-            format!("a chunk of {chunk} bytes does not fit a message of server.message_bytes_max = {message} bytes"),
-        );
+    let message = config.server.message_bytes_max;
+    let parts = [
+        ("server.chunk_bytes_max", config.server.chunk_bytes_max),
+        ("server.text_bytes_max", config.server.text_bytes_max),
+    ];
+    for (key, bytes) in parts {
+        if bytes.get().saturating_add(MESSAGE_FRAME_BYTES) > message.get() {
+            layered.mistake(
+                key,
+                format!("of {bytes} bytes does not fit a message of server.message_bytes_max = {message} bytes"),
+            );
+        }
     }
     let (connection, all) = (config.server.streams_per_connection_max, config.server.streams_max);
     if usize::try_from(connection.get()).is_ok_and(|streams| streams > all.get()) {
         layered.mistake(
             "server.streams_per_connection_max",
-            format!("one connection may not hold more than server.streams_max = {all}"),
+            format!(
+                "is out of bounds: one connection may not hold more than server.streams_max = {all}"
+            ),
         );
     }
 }
 
-/// What a message needs around its chunk: tags, lengths and the offset.
+/// What a message needs around its bytes: tags, lengths and the offset.
 const MESSAGE_FRAME_BYTES: usize = 64;
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub fn keys_page() -> String {
         let Key { what, reason, cost, .. } = key;
         push(
             &mut page,
-            format_args!("# {what}\n# Type: {bound}.\n# Default: {reason}\n# Cost: {cost}\n"),
+            format_args!("# {what}\n# Type: {bound}.\n# Why: {reason}\n# Cost: {cost}\n"),
         );
         push(&mut page, format_args!("{} = {}\n\n", key.field(), literal(key.default)));
     }

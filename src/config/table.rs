@@ -133,6 +133,14 @@ table! {
             "Largest document.",
             "memory does not depend on the length of a document.",
             "compute time of one stream.";
+        text_bytes_max: NonZeroUsize, from_to(KIB, 64 * MIB), "4128768",
+            "Largest text that is sent whole to Extract.",
+            "a message less 64 KiB for what is asked; more is a document, for ExtractStream.",
+            "memory: one text a call.";
+        response_bytes_max: NonZeroUsize, from_to(KIB, 4 * MIB), "262144",
+            "Results in one message of a stream.",
+            "clients refuse messages above 4 MiB, and want the first results soon.",
+            "memory: one message a stream.";
         heartbeat_ms: Duration, from_to(100, HOUR_MS), "15000",
             "A stream that had nothing to say for this long sends its progress.",
             "well below the idle timeouts of common proxies.",
@@ -224,14 +232,10 @@ table! {
             "Words before the core that a window reads as context.",
             "an eighth of the model's words.",
             "compute: words that are scored twice; results change.";
-        margin_right_words: Option<NonZeroUsize>, zero_or("from the model", 1, 1 << 20), "0",
-            "Words after the core that a window reads.",
-            "an eighth of the model's words.",
-            "compute: words that are scored twice; results change.";
         mention_words_max: Option<NonZeroUsize>, zero_or("from the model", 1, 1 << 20), "0",
             "Widest mention that is found wherever it stands.",
             "an eighth of the model's words.",
-            "must not exceed the right margin; results change.";
+            "compute: so many words behind the core are scored twice; results change.";
         word_pieces_max: NonZeroUsize, from_to(1, 4_096), "64",
             "Pieces that one word gives the model; the rest of it is not read.",
             "no word of a language has so many.",
@@ -240,7 +244,7 @@ table! {
             "A word without end is closed after so many bytes.",
             "no word of a language is so long.",
             "memory: once a stream.";
-        candidates_held_max: NonZeroUsize, from_to(1, 1 << 24), "65536",
+        candidates_held_max: NonZeroUsize, from_to(1, 1 << 24), "262144",
             "Overlapping candidates that wait for each other; past it the oldest are decided.",
             "far above what real text gives.",
             "memory: about 64 bytes each, a stream.";

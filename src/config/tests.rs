@@ -131,11 +131,13 @@ fn bounds_between_two_keys_are_checked() {
     let said = mistakes(&sources);
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(
-        said[0].starts_with("flag --set: server.chunk_bytes_max a chunk of 4194304 bytes"),
+        said[0].starts_with("flag --set: server.chunk_bytes_max of 4194304 bytes does not fit"),
         "{said:?}"
     );
     assert!(
-        said[1].starts_with("default: server.streams_per_connection_max one connection"),
+        said[1].starts_with(
+            "default: server.streams_per_connection_max is out of bounds: one connection"
+        ),
         "{said:?}"
     );
 }

@@ -20,7 +20,7 @@ const CLUSTER_WINDOWS: u64 = 8;
 pub struct WindowPolicy {
     /// Words of a window, at most the model's.
     pub words_max: Option<usize>,
-    /// Pieces of a window, prompt included, for encoders without a limit of their own.
+    /// Pieces of a window, prompt included, at most the encoder's.
     pub pieces_max: Option<usize>,
     /// Words of context before a core.
     pub margin_words: Option<usize>,
@@ -51,6 +51,31 @@ impl Default for WindowPolicy {
             candidates_max: 1 << 18,
             windows_in_flight_max: 4,
         }
+    }
+}
+
+impl WindowPolicy {
+    /// Words of a window of this model.
+    #[must_use]
+    pub fn window_words(&self, facts: &ModelFacts) -> usize {
+        self.words_max.unwrap_or(usize::MAX).min(facts.words_max).max(1)
+    }
+
+    /// Pieces of a window of this model, prompt included.
+    #[must_use]
+    pub fn window_pieces(&self, facts: &ModelFacts) -> usize {
+        match (facts.pieces_max, self.pieces_max) {
+            (Some(limit), Some(set)) => set.min(limit),
+            (Some(limit), None) => limit,
+            (None, Some(set)) => set,
+            (None, None) => 2 * facts.words_max,
+        }
+    }
+
+    /// Words, or as many pieces, that a prompt leaves to a window's text.
+    #[must_use]
+    pub fn text_words(&self, facts: &ModelFacts) -> usize {
+        self.text_words_min.unwrap_or(self.window_words(facts) / 4).max(1)
     }
 }
 

@@ -63,9 +63,8 @@ impl Catalog {
     /// What `ModelService` tells.
     #[must_use]
     pub fn card(&self) -> ModelCard {
-        let words_max = self.policy.words_max.unwrap_or(usize::MAX).min(self.facts.words_max);
-        let pieces_max = self.facts.pieces_max.or(self.policy.pieces_max);
-        let pieces_max = pieces_max.unwrap_or(2 * self.facts.words_max);
+        let words_max = self.policy.window_words(&self.facts);
+        let pieces_max = self.policy.window_pieces(&self.facts);
         let geometry = Geometry::new(words_max, pieces_max, self.policy);
         ModelCard {
             name: self.model.clone(),
@@ -80,7 +79,7 @@ impl Catalog {
                 right_margin_words: geometry.right_margin,
                 mention_words_max: geometry.mention_words_max,
                 labels_per_pass: self.facts.labels_per_pass,
-                window_words_min: self.policy.text_words_min.unwrap_or(words_max / 4),
+                window_words_min: self.policy.text_words(&self.facts),
             },
             thresholds: self.facts.thresholds,
         }

@@ -1,0 +1,14 @@
+//! The command as a person runs it: the real binary, against a daemon that finds words instead of entities.
+
+// `cfg(test)` tells clippy that what the tests share is test code.
+
+#[cfg(test)]
+mod command;
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod output;
+#[cfg(test)]
+mod stub;
+#[cfg(test)]
+mod terminal;

@@ -1,0 +1,278 @@
+//! A daemon without a model: a label's mentions are the places where its description, or else its name, stands.
+//!
+//! The score of a mention is the threshold that was asked for, so that a test sees what arrived.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+
+use gleand::wire;
+use gleand::wire::event::Kind as EventKind;
+use gleand::wire::extract_stream_request::Kind as RequestKind;
+use gleand::wire::extraction_service_server::{ExtractionService, ExtractionServiceServer};
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// What the stub does when it is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Behaviour {
+    /// Finds words.
+    Find,
+    /// Says something first, then finds words.
+    Warn(String),
+    /// Ends every stream with this.
+    Refuse(Code, &'static str, &'static str),
+    /// Ends every stream without a word.
+    Forget,
+}
+
+/// A running stub; it stops when dropped.
+pub(crate) struct Stub {
+    address: SocketAddr,
+    _runtime: Runtime,
+}
+
+impl Stub {
+    pub(crate) fn start(behaviour: Behaviour) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener =
+            runtime.block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let is_serving = matches!(behaviour, Behaviour::Find);
+        runtime.spawn(async move {
+            let status = if is_serving { wire_status::Serving } else { wire_status::NotServing };
+            health.set_service_status("", status).await;
+            tonic::transport::Server::builder()
+                .add_service(health_service)
+                .add_service(ExtractionServiceServer::new(Service(behaviour)))
+                .serve_with_incoming(TcpListenerStream::new(listener))
+                .await
+                .unwrap();
+        });
+        Self { address, _runtime: runtime }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+use tonic_health::ServingStatus as wire_status;
+
+struct Service(Behaviour);
+
+type Reply<T> = Result<Response<T>, Status>;
+type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl ExtractionService for Service {
+    type ExtractStreamStream = Events<wire::ExtractStreamResponse>;
+    type ExtractDocumentStream = Events<wire::ExtractDocumentResponse>;
+    type ExtractManyStream = Events<wire::ExtractManyResponse>;
+
+    async fn extract_stream(
+        &self,
+        request: Request<Streaming<wire::ExtractStreamRequest>>,
+    ) -> Reply<Self::ExtractStreamStream> {
+        let (sender, receiver) = mpsc::channel(4);
+        let behaviour = self.0.clone();
+        Handle::current().spawn(async move {
+            if let Err(status) = session(behaviour, request.into_inner(), &sender).await {
+                // The client may have left.
+                drop(sender.send(Err(status)).await);
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn extract(&self, _: Request<wire::ExtractRequest>) -> Reply<wire::ExtractResponse> {
+        Err(Status::unimplemented("not in the stub"))
+    }
+
+    async fn extract_document(
+        &self,
+        _: Request<wire::ExtractDocumentRequest>,
+    ) -> Reply<Self::ExtractDocumentStream> {
+        Err(Status::unimplemented("not in the stub"))
+    }
+
+    async fn extract_many(
+        &self,
+        _: Request<Streaming<wire::ExtractManyRequest>>,
+    ) -> Reply<Self::ExtractManyStream> {
+        Err(Status::unimplemented("not in the stub"))
+    }
+}
+
+type Sender = mpsc::Sender<Result<wire::ExtractStreamResponse, Status>>;
+
+async fn send(sender: &Sender, kind: EventKind) -> Result<(), Status> {
+    let response = wire::ExtractStreamResponse { event: Some(wire::Event { kind: Some(kind) }) };
+    sender.send(Ok(response)).await.map_err(|_closed| Status::cancelled("the client has left"))
+}
+
+fn status(code: Code, reason: &str, message: &str) -> Status {
+    let details =
+        ErrorDetails::with_error_info(reason, "gleand.v1", std::collections::HashMap::new());
+    Status::with_error_details(code, message, details)
+}
+
+async fn session(
+    behaviour: Behaviour,
+    mut inbound: Streaming<wire::ExtractStreamRequest>,
+    sender: &Sender,
+) -> Result<(), Status> {
+    let Some(RequestKind::Config(config)) =
+        inbound.message().await?.and_then(|message| message.kind)
+    else {
+        return Err(status(Code::InvalidArgument, "CONFIG_MISSING", "no config"));
+    };
+    match behaviour {
+        Behaviour::Find => {}
+        Behaviour::Warn(message) => {
+            let code = wire::WarningCode::ManyPasses.into();
+            send(sender, EventKind::Warning(wire::Warning { code, message, field: String::new() }))
+                .await?;
+        }
+        Behaviour::Refuse(code, reason, message) => return Err(status(code, reason, message)),
+        Behaviour::Forget => return Ok(()),
+    }
+    let mut finder = Finder::new(config);
+    send(sender, EventKind::Ready(wire::Ready::default())).await?;
+    while let Some(message) = inbound.message().await? {
+        let is_end = match message.kind {
+            Some(RequestKind::Chunk(chunk)) => {
+                finder.bytes.extend_from_slice(&chunk.data);
+                false
+            }
+            Some(RequestKind::Finish(_)) => true,
+            _ => {
+                return Err(status(
+                    Code::InvalidArgument,
+                    "UNEXPECTED_MESSAGE",
+                    "unexpected message",
+                ));
+            }
+        };
+        let mentions = finder.find(is_end)?;
+        if !mentions.is_empty() {
+            send(sender, EventKind::Mentions(wire::Mentions { mentions })).await?;
+        }
+        let watermark_bytes = i64::try_from(finder.searched).unwrap();
+        send(
+            sender,
+            EventKind::Progress(wire::Progress { watermark_bytes, ..wire::Progress::default() }),
+        )
+        .await?;
+        if is_end {
+            return send(sender, EventKind::Done(finder.done())).await;
+        }
+    }
+    Err(status(Code::Aborted, "INPUT_INCOMPLETE", "no finish"))
+}
+
+/// Keeps the whole document: it is a stub.
+struct Finder {
+    bytes: Vec<u8>,
+    searched: usize,
+    found: i64,
+    task: wire::EntitiesTask,
+    config: wire::Config,
+}
+
+impl Finder {
+    fn new(config: wire::Config) -> Self {
+        let Some(wire::task::Kind::Entities(task)) = config.tasks[0].kind.clone() else {
+            panic!("one entities task")
+        };
+        Self { bytes: Vec::new(), searched: 0, found: 0, task, config }
+    }
+
+    /// Mentions that start before what may still grow into one.
+    fn find(&mut self, is_end: bool) -> Result<Vec<wire::Mention>, Status> {
+        if self.config.invalid_utf8() == wire::InvalidUtf8::Reject
+            && let Err(error) = std::str::from_utf8(&self.bytes)
+            && (error.error_len().is_some() || is_end)
+        {
+            let message = format!("byte {} is not UTF-8", error.valid_up_to());
+            return Err(status(Code::InvalidArgument, "INVALID_UTF8", &message));
+        }
+        let needles: Vec<Vec<u8>> =
+            self.task.labels.iter().map(|label| needle(label).as_bytes().to_vec()).collect();
+        let longest = needles.iter().map(Vec::len).max().unwrap();
+        let limit =
+            if is_end { self.bytes.len() } else { (self.bytes.len() + 1).saturating_sub(longest) };
+        let mut mentions = Vec::new();
+        while self.searched < limit {
+            let rest = &self.bytes[self.searched..];
+            match needles.iter().position(|needle| rest.starts_with(needle)) {
+                Some(index) => {
+                    let end = self.searched + needles[index].len();
+                    mentions.push(self.mention(index, end));
+                    self.searched = end;
+                }
+                None => self.searched += 1,
+            }
+        }
+        Ok(mentions)
+    }
+
+    fn mention(&mut self, index: usize, end: usize) -> wire::Mention {
+        let label = &self.task.labels[index];
+        let start = self.searched;
+        let text = String::from_utf8_lossy(&self.bytes[start..end]).into_owned();
+        let before = String::from_utf8_lossy(&self.bytes[..start]).into_owned();
+        let range = |count: fn(&str) -> usize| {
+            let start = i64::try_from(count(&before)).unwrap();
+            Some(wire::Range { start, end: start + i64::try_from(count(&text)).unwrap() })
+        };
+        let own =
+            label.optional_threshold.map(|wire::label::OptionalThreshold::Threshold(value)| value);
+        let of_task = self
+            .task
+            .optional_threshold
+            .map(|wire::entities_task::OptionalThreshold::Threshold(value)| value);
+        let ordinal = self.found;
+        self.found += 1;
+        wire::Mention {
+            task_id: self.config.tasks[0].id.clone(),
+            ordinal,
+            label_index: i32::try_from(index).unwrap(),
+            label: label.name.clone(),
+            score: own.or(of_task).unwrap_or(0.5),
+            byte_range: Some(wire::Range {
+                start: i64::try_from(start).unwrap(),
+                end: i64::try_from(end).unwrap(),
+            }),
+            codepoint_range: range(|text| text.chars().count()),
+            utf16_range: range(|text| text.encode_utf16().count()),
+            text,
+        }
+    }
+
+    fn done(&self) -> wire::Done {
+        wire::Done {
+            received_bytes: i64::try_from(self.bytes.len()).unwrap(),
+            words: 7,
+            windows: 1,
+            results: vec![wire::TaskCount {
+                task_id: self.config.tasks[0].id.clone(),
+                results: self.found,
+            }],
+            fingerprint: "00ff".to_owned(),
+            ..wire::Done::default()
+        }
+    }
+}
+
+fn needle(label: &wire::Label) -> &str {
+    if label.description.is_empty() { &label.name } else { &label.description }
+}
