@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use gleand::model::{LoadError, Model};
 use gleand::pipeline::ports::{LabelError, ScoreMode, TaskThresholds};
-use safetensors::SafeTensors;
+use gleand::pipeline::scores::WindowInput;
 use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
 use crate::golden::directory;
@@ -201,18 +203,72 @@ fn what_is_not_supported_is_named_with_its_value() {
 
 #[test]
 fn half_precision_weights_are_read_as_fp32() {
-    let copy = Copy::of("token_bert", "half");
-    let key = "scorer.out_mlp.3.bias";
-    let half: Vec<u8> =
-        [0.5_f32, -1.0, 2.0].iter().flat_map(|x| half::f16::from_f32(*x).to_le_bytes()).collect();
-    copy.edit_weights(|tensors| {
-        let view = TensorView::new(safetensors::Dtype::F16, vec![3], &half).unwrap();
-        // The view must outlive the map, so the bytes are leaked: twelve of them.
-        let bytes: &'static [u8] = Box::leak(view.data().to_vec().into_boxed_slice());
-        let view = TensorView::new(safetensors::Dtype::F16, vec![3], bytes).unwrap();
-        tensors.insert(key.to_owned(), view);
+    // The same three numbers, as fp32, fp16 and bf16.
+    let formats: [(Dtype, &'static [u8]); 3] = [
+        (Dtype::F32, &[0, 0, 0, 0x3f, 0, 0, 0x80, 0xbf, 0, 0, 0, 0x40]),
+        (Dtype::F16, &[0, 0x38, 0, 0xbc, 0, 0x40]),
+        (Dtype::BF16, &[0, 0x3f, 0x80, 0xbf, 0, 0x40]),
+    ];
+    let probabilities = formats.map(|(format, bytes)| {
+        let copy = Copy::of("token_bert", &format!("{format:?}"));
+        copy.edit_weights(|tensors| {
+            let view = TensorView::new(format, vec![3], bytes).unwrap();
+            tensors.insert("scorer.out_mlp.3.bias".to_owned(), view);
+        });
+        let model = Model::load_dir(&copy.0).unwrap();
+        let encoder = model.encoder();
+        let pieces = encoder.pieces("word");
+        let word_ends = vec![u32::try_from(pieces.len()).unwrap()];
+        let prompt = Arc::new(encoder.prompt(&["person"]));
+        let window = WindowInput { prompt, pieces, word_ends };
+        model.scorer().score(&[&window]).unwrap().remove(0)
     });
-    Model::load_dir(&copy.0).unwrap();
+    assert_eq!(probabilities[0], probabilities[1]);
+    assert_eq!(probabilities[0], probabilities[2]);
+}
+
+#[test]
+fn a_weight_in_another_number_format_is_named() {
+    let copy = Copy::of("token_bert", "format");
+    copy.edit_weights(|tensors| {
+        let view = TensorView::new(Dtype::I32, vec![3], &[0; 12]).unwrap();
+        tensors.insert("scorer.out_mlp.3.bias".to_owned(), view);
+    });
+    let error = copy.error().to_string();
+    assert!(error.contains("scorer.out_mlp.3.bias") && error.contains("I32"), "{error}");
+}
+
+#[test]
+fn a_tokenizer_with_more_pieces_than_embeddings_is_an_error() {
+    let copy = Copy::of("token_bert", "vocabulary");
+    copy.edit("tokenizer.json", |tokenizer| {
+        let tokens = tokenizer["added_tokens"].as_array_mut().unwrap();
+        let mut token = tokens[0].clone();
+        token["id"] = json!(1003);
+        token["content"] = json!("<<NEW>>");
+        tokens.push(token);
+    });
+    assert!(matches!(copy.error(), LoadError::Vocabulary { piece: 1003, rows: 1003 }));
+}
+
+#[test]
+fn a_window_that_does_not_fit_the_network_is_an_error() {
+    let model = Model::load_dir(&directory("token_bert")).unwrap();
+    let prompt = Arc::new(model.encoder().prompt(&["person"]));
+    let long = 513 - u32::try_from(prompt.pieces()).unwrap();
+    let bad = [
+        (vec![9; long as usize], (1..=long).collect(), "longer than the 512"),
+        (vec![9, 9], vec![3], "word ends"),
+        (vec![9, 9], vec![2, 1], "word ends"),
+    ];
+    for (pieces, word_ends, expected) in bad {
+        let window = WindowInput { prompt: Arc::clone(&prompt), pieces, word_ends };
+        let error = model.scorer().score(&[&window]).unwrap_err();
+        assert_eq!(error.windows, 1);
+        assert!(error.source.to_string().contains(expected), "{}", error.source);
+    }
+    let unknown = WindowInput { prompt, pieces: vec![5000], word_ends: vec![1] };
+    assert!(model.scorer().score(&[&unknown]).is_err());
 }
 
 #[test]
