@@ -8,7 +8,7 @@ use super::catalog::Catalog;
 use super::refusal::{FieldMistake, Mistake, Mistakes, Refusal};
 use crate::pipeline::plan::{KeepText, Plan, TaskPlan};
 use crate::pipeline::schema::{
-    EntitiesRequest, EntitySchema, LabelRequest, LabelsPerSpan, Overlap, SchemaError, SchemaLimits,
+    EntitiesRequest, EntitySchema, LabelRequest, LabelsPerSpan, Overlap, SchemaLimits,
 };
 use crate::pipeline::utf8::InvalidUtf8;
 use crate::wire;
@@ -209,9 +209,10 @@ impl Reader<'_> {
         match plan {
             Ok(plan) => Some(plan),
             Err(errors) => {
-                for error in errors {
-                    self.mistake(schema_field(path, &error), Mistake::Schema(error));
-                }
+                let labels = &request.labels;
+                let mistakes =
+                    errors.into_iter().map(|error| FieldMistake::of_entities(path, error, labels));
+                self.mistakes.extend(mistakes);
                 None
             }
         }
@@ -225,22 +226,5 @@ fn label_request(label: &wire::Label) -> LabelRequest {
         threshold: label
             .optional_threshold
             .map(|wire::label::OptionalThreshold::Threshold(value)| value),
-    }
-}
-
-/// Which field of the task an error is about.
-fn schema_field(path: &str, error: &SchemaError) -> String {
-    match error {
-        SchemaError::NoLabels | SchemaError::TooManyLabels { .. } => format!("{path}.labels"),
-        SchemaError::Threshold { label: None, .. } => format!("{path}.threshold"),
-        SchemaError::Threshold { label: Some(label), .. } => {
-            format!("{path}.labels[{label}].threshold")
-        }
-        SchemaError::EmptyName { label } | SchemaError::Duplicate { label, .. } => {
-            format!("{path}.labels[{label}].name")
-        }
-        SchemaError::LabelTooLong { label, .. }
-        | SchemaError::Unreadable { label, .. }
-        | SchemaError::PromptTooLong { label, .. } => format!("{path}.labels[{label}]"),
     }
 }

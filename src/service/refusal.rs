@@ -207,22 +207,16 @@ pub struct FieldMistake {
 }
 
 impl FieldMistake {
-    /// A mistake in `config`, `path` being what follows it: `tasks[0].id`.
+    /// What the pipeline says about the entities task at `path`, whose labels were `labels`.
     #[must_use]
-    pub fn new(path: &str, mistake: Mistake) -> Self {
-        Self { field: format!("config.{path}"), mistake }
-    }
-
-    /// What the pipeline says about entities task number `task`, whose labels were `labels`.
-    #[must_use]
-    pub fn in_entities(task: usize, error: SchemaError, labels: &[LabelRequest]) -> Self {
+    pub fn of_entities(path: &str, error: SchemaError, labels: &[LabelRequest]) -> Self {
         let name = |label: usize| format!("labels[{label}].name");
         // The model reads the description where there is one.
         let prompt = |label: usize| {
             let described = labels.get(label).is_some_and(|label| label.description.is_some());
             format!("labels[{label}].{}", if described { "description" } else { "name" })
         };
-        let path = match &error {
+        let field = match &error {
             SchemaError::NoLabels | SchemaError::TooManyLabels { .. } => "labels".to_owned(),
             SchemaError::EmptyName { label } | SchemaError::Duplicate { label, .. } => name(*label),
             SchemaError::Threshold { label: None, .. } => "threshold".to_owned(),
@@ -233,7 +227,7 @@ impl FieldMistake {
             | SchemaError::Unreadable { label, .. }
             | SchemaError::PromptTooLong { label, .. } => prompt(*label),
         };
-        Self::new(&format!("tasks[{task}].entities.{path}"), error.into())
+        Self { field: format!("{path}.{field}"), mistake: error.into() }
     }
 }
 
@@ -298,25 +292,25 @@ mod tests {
         };
         let labels = [label(None), label(Some("description"))];
         let check = |error: SchemaError, field: &str| {
-            assert_eq!(FieldMistake::in_entities(3, error, &labels).field, field);
+            assert_eq!(FieldMistake::of_entities("task", error, &labels).field, field);
         };
-        check(SchemaError::NoLabels, "config.tasks[3].entities.labels");
-        check(SchemaError::EmptyName { label: 0 }, "config.tasks[3].entities.labels[0].name");
+        check(SchemaError::NoLabels, "task.labels");
+        check(SchemaError::EmptyName { label: 0 }, "task.labels[0].name");
         let too_long = |label| SchemaError::LabelTooLong { label, actual: 9, limit: 8 };
-        check(too_long(0), "config.tasks[3].entities.labels[0].name");
-        check(too_long(1), "config.tasks[3].entities.labels[1].description");
+        check(too_long(0), "task.labels[0].name");
+        check(too_long(1), "task.labels[1].description");
         let threshold = |label| SchemaError::Threshold { label, value: 2.0 };
-        check(threshold(None), "config.tasks[3].entities.threshold");
-        check(threshold(Some(1)), "config.tasks[3].entities.labels[1].threshold");
+        check(threshold(None), "task.threshold");
+        check(threshold(Some(1)), "task.labels[1].threshold");
     }
 
     #[test]
     fn a_message_tells_the_first_mistake_and_how_many_follow() {
-        let mistake = |path| FieldMistake::new(path, Mistake::UnknownTask);
+        let mistake =
+            |field: &str| FieldMistake { field: field.to_owned(), mistake: Mistake::UnknownTask };
         let mistakes = Mistakes::new(vec![mistake("tasks[0]"), mistake("tasks[1]")]);
         let message = mistakes.map(|mistakes| mistakes.to_string());
-        let expected =
-            "config.tasks[0]: the task has no kind that this server knows (and 1 more mistake)";
+        let expected = "tasks[0]: the task has no kind that this server knows (and 1 more mistake)";
         assert_eq!(message.as_deref(), Some(expected));
         assert!(Mistakes::new(Vec::new()).is_none());
     }
