@@ -1,3 +1,5 @@
+//! Layers, mistakes and pages of the configuration.
+
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;

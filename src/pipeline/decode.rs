@@ -1,6 +1,6 @@
 //! Stage 6: scores of one window to candidates over the threshold.
 //!
-//! Token level (reference/gliner.md 2.9): a span starts where `start > t`, ends where `end > t`, and
+//! Token level (gliner 0.2.29): a span starts where `start > t`, ends where `end > t`, and
 //! every word in it has `inside >= t`.
 
 use super::ports::ScoreMode;

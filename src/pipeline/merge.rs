@@ -3,7 +3,7 @@
 //! The reference selects greedily over a whole text: by falling score, equal scores in enumeration
 //! order, a candidate is taken if it conflicts with none taken before. Every conflict needs an
 //! overlap, so the same selection over each cluster of overlapping candidates gives the same result,
-//! and a cluster is final as soon as nothing later can touch it (style.md 4.5).
+//! and a cluster is final as soon as nothing later can touch it.
 //!
 //! Candidates come in enumeration order of the document, whatever order windows finished in (P2).
 
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn keeps_the_best_of_each_conflict_over_the_whole_cluster() {
-        // A left-to-right pass would keep only the last (style.md 8.2).
+        // A left-to-right pass would keep only the last.
         let chain = [candidate(0, 3, 0, 0.7), candidate(1, 5, 0, 0.8), candidate(3, 6, 0, 0.9)];
         assert_eq!(
             select(rules(Overlap::Flat, LabelsPerSpan::One), &chain),

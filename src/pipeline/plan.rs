@@ -15,7 +15,7 @@ const PASSES_WITHOUT_WARNING: usize = 4;
 /// Words of a cluster for each word of a window, before the cluster is decided early.
 const CLUSTER_WINDOWS: u64 = 8;
 
-/// Sizes that the operator may set; `None` is what the model's `max_len` gives (architecture.md 4).
+/// Sizes that the operator may set; `None` is what the model's `max_len` gives (ARCHITECTURE.md, "Words and windows").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowPolicy {
     /// Words of a window, at most the model's.

@@ -2,7 +2,7 @@
 //!
 //! A window is a function of the words before its end and of the flushes, never of how they came: one
 //! that is not the last is cut only when a further word is there (P1), and a candidate belongs to the
-//! window whose core holds its first word (architecture.md 4).
+//! window whose core holds its first word (ARCHITECTURE.md, "Words and windows").
 
 use std::collections::VecDeque;
 use std::ops::Range;

@@ -2,7 +2,7 @@
 //!
 //! The words are those of gliner's default splitter, `\w+(?:[-_]\w+)*|\S` with Python's `\w`: a run of
 //! word characters, joined by single hyphens to further runs, else any one character that is not
-//! blank (reference/gliner.md 2.5). Python's `\w` is exactly `[\p{L}\p{N}_]`, which is not Rust's;
+//! blank. Python's `\w` is exactly `[\p{L}\p{N}_]`, which is not Rust's;
 //! Python's blank is Rust's white space and U+001C to U+001F.
 //!
 //! Two characters of look-ahead settle a word (`a-` may become `a-b`), so nothing here depends on how

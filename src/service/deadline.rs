@@ -1,5 +1,5 @@
 //! The client's deadline. tonic's own timer guards only the time to the response's headers and answers with
-//! another code (reference/serving.md, finding 3), so it is read here and holds for the whole call.
+//! another code (seen), so it is read here and holds for the whole call.
 
 use std::time::Duration;
 

@@ -1,0 +1,169 @@
+//! What is allowed, line by line, with its reason.
+
+/// A module at the top of the crate, the modules that it may use, and the crates that it may use.
+pub(crate) type Layer = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+/// Who may use whom (ARCHITECTURE.md, "Layers"). `std` is free, but see `.clippy.toml`. Crates for tests alone do not count.
+pub(crate) const LAYERS: &[Layer] = &[
+    // Pure: no async, no tensors, no clock, no I/O, no log. regex-syntax has the tables of Unicode.
+    ("pipeline", &[], &["bytes", "regex_syntax", "thiserror"]),
+    // serde_json reads the files of a checkpoint, sha2 makes its digest; nothing here waits or sends.
+    (
+        "model",
+        &["pipeline"],
+        &[
+            "candle_core",
+            "candle_nn",
+            "memmap2",
+            "rayon",
+            "safetensors",
+            "serde",
+            "serde_json",
+            "sha2",
+            "thiserror",
+            "tokenizers",
+        ],
+    ),
+    // Of tokio only `sync`, as a rule of its own says; futures-util joins futures in its tests.
+    ("engine", &["pipeline"], &["futures_util", "rayon", "thiserror", "tokio", "tracing"]),
+    // serde_json reads a line of the log in its tests.
+    ("telemetry", &[], &["serde_json", "thiserror", "tracing", "tracing_subscriber"]),
+    ("config", &[], &["clap", "figment"]),
+    // What is generated uses tonic and prost-types as well.
+    ("wire", &[], &["prost"]),
+    // futures-util holds the windows in flight, prost measures messages, sha2 makes the fingerprint.
+    (
+        "service",
+        &["engine", "pipeline", "wire"],
+        &[
+            "bytes",
+            "futures_util",
+            "http",
+            "http_body",
+            "prost",
+            "prost_types",
+            "sha2",
+            "thiserror",
+            "tokio",
+            "tokio_stream",
+            "tokio_util",
+            "tonic",
+            "tonic_health",
+            "tonic_reflection",
+            "tonic_types",
+            "tower",
+            "tracing",
+        ],
+    ),
+    // A client like any other: it reaches the daemon that it starts through gRPC, and `app` through function pointers.
+    (
+        "cli",
+        &["config", "wire"],
+        &[
+            "anstyle",
+            "anyhow",
+            "clap",
+            "indicatif",
+            "prost_types",
+            "serde",
+            "serde_json",
+            "tokio",
+            "tokio_stream",
+            "tonic",
+            "tonic_health",
+            "tonic_types",
+        ],
+    ),
+    // The one place that names every layer.
+    (
+        "app",
+        &["cli", "config", "engine", "model", "pipeline", "service", "telemetry"],
+        &["anyhow", "tokio", "tokio_util", "tracing"],
+    ),
+    ("main", &["app", "cli"], &["anyhow", "mimalloc", "tokio"]),
+    ("lib", &[], &[]),
+];
+
+/// Where messages of the wire may be named. The conversion is cut by direction and purpose: `order` and `ingest` in,
+/// `convert` and `outbox` out, `models` both; `extraction`, `session` and `server` hand messages on; `cli::client` is a client.
+pub(crate) const WIRE_FILES: &[&str] = &[
+    "src/cli/client.rs",
+    "src/service/convert.rs",
+    "src/service/extraction.rs",
+    "src/service/ingest.rs",
+    "src/service/models.rs",
+    "src/service/order.rs",
+    "src/service/outbox.rs",
+    "src/service/server.rs",
+    "src/service/session.rs",
+];
+
+/// Dependencies that no file of src names, and who uses them.
+pub(crate) const USED_ELSEWHERE: &[(&str, &str)] = &[("tonic_prost", "the generated code")];
+
+/// Every lint exception: file, lints, reason.
+pub(crate) const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("src/app.rs", "clippy::disallowed_methods", "owned by the guard, which ends it"),
+    ("src/cli/notes.rs", "clippy::cast_precision_loss", "a rate for people"),
+    (
+        "src/engine/worker.rs",
+        "clippy::disallowed_methods",
+        "measures time inside scorers; nothing depends on it",
+    ),
+    (
+        "src/model/backbone/deberta.rs",
+        "clippy::cast_possible_truncation, clippy::cast_possible_wrap",
+        "distances are far below 2^24",
+    ),
+    (
+        "src/model/backbone/deberta.rs",
+        "clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss",
+        "distances and rows are far below 2^31, and rows are clamped to the table",
+    ),
+    (
+        "src/model/encode.rs",
+        "clippy::cast_possible_truncation",
+        "a prompt is far shorter than 2^32 pieces",
+    ),
+    ("src/model/float.rs", "clippy::excessive_precision", "the constants as published"),
+    ("src/model/float.rs", "clippy::excessive_precision", "the constants as published"),
+    ("src/model/layers.rs", "clippy::cast_possible_truncation", "the computation is in fp32"),
+    (
+        "src/model/load.rs",
+        "unsafe_code",
+        "weights of gigabytes would lie in memory twice while they load",
+    ),
+    (
+        "src/pipeline/decode.rs",
+        "clippy::cast_possible_truncation, clippy::cast_precision_loss",
+        "scores are f32, and a window has far fewer than 2^52 words",
+    ),
+    (
+        "src/service/extraction.rs",
+        "clippy::disallowed_methods",
+        "the one task of a stream, owned by its response",
+    ),
+    (
+        "src/wire/mod.rs",
+        "clippy::allow_attributes, clippy::allow_attributes_without_reason, clippy::too_many_lines, unused_qualifications",
+        "generated by prost and tonic from proto/, where the documentation is",
+    ),
+    (
+        "tests/parity/main.rs",
+        "clippy::unwrap_used, clippy::cast_possible_truncation",
+        "clippy knows tests by their attribute, and the functions that they share have none",
+    ),
+    ("tests/properties/bounds.rs", "unsafe_code", "an allocator that counts is an unsafe trait"),
+];
+
+/// Hosts that a text may name.
+pub(crate) const ALLOWED_HOSTS: &[&str] = &[
+    "127.0.0.1",
+    "arxiv.org",
+    "cloud.google.com",
+    "creativecommons.org",
+    "example.com",
+    "github.com",
+    "www.apache.org",
+    "www.netlib.org",
+];
