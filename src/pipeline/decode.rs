@@ -57,14 +57,15 @@ pub fn decode(
         let limit = threshold.get();
         for first in window.core.0..window.core.1 {
             let start = scores.cell(first, label as usize).start;
-            if start <= limit {
+            // What is no number is over no threshold.
+            if start.is_nan() || start <= limit {
                 continue;
             }
             let mut smallest = start;
             let mut sum = 0.0;
             for last in first..scores.words() {
                 let cell = scores.cell(last, label as usize);
-                if cell.inside < limit {
+                if cell.inside.is_nan() || cell.inside < limit {
                     break;
                 }
                 smallest = smallest.min(cell.inside);
@@ -119,6 +120,13 @@ mod tests {
         let cells = [[0.75, 0.0, 1.0], [0.0, 0.875, 0.5]];
         assert_eq!(spans(&cells, (0, 2), ScoreMode::Min), [(10, 12, 0.5)]);
         assert_eq!(spans(&cells, (0, 2), ScoreMode::Mean), [(10, 12, 0.75)]);
+    }
+
+    #[test]
+    fn finds_nothing_where_a_model_returns_no_numbers() {
+        let nan = f32::NAN;
+        let cells = [[nan, 0.9, 0.9], [0.9, 0.9, nan], [0.9, nan, 0.9]];
+        assert_eq!(spans(&cells, (0, 3), ScoreMode::Min), []);
     }
 
     #[test]

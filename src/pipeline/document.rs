@@ -76,7 +76,7 @@ pub struct Mention {
     pub score: f32,
     /// Where it stands.
     pub range: TextRange,
-    /// Its text, if text is kept.
+    /// Its text, if text is kept and no blank stretch without end stands in it.
     pub text: Option<String>,
 }
 

@@ -22,6 +22,7 @@ const TEXT_WASTE_BYTES: usize = 16 << 10;
 pub struct Intake {
     invalid_utf8: InvalidUtf8,
     keep_text: KeepText,
+    /// Pieces that some task reads of one word; no more are held.
     word_pieces_max: usize,
     decoder: Utf8Decoder,
     splitter: WordSplitter,
@@ -31,7 +32,7 @@ pub struct Intake {
     /// The document's number of the first word held.
     first_word: u64,
     text: String,
-    /// Where `text` starts in the decoded document.
+    /// Where `text` starts in all the text that was ever kept.
     text_start: u64,
     split: Vec<SplitWord>,
     counts: IntakeCounts,
@@ -66,7 +67,7 @@ impl Intake {
                 .tasks
                 .iter()
                 .map(|t| t.geometry.word_pieces_max)
-                .min()
+                .max()
                 .unwrap_or(1),
             decoder: Utf8Decoder::default(),
             splitter: WordSplitter::new(plan.policy.word_bytes_max as u64),
@@ -130,11 +131,12 @@ impl Intake {
         self.counts
     }
 
-    /// The pieces of a word, at most as many as one word may give.
+    /// The pieces of a word, at most `max`. Each task has a limit of its own, so that none depends on the
+    /// others (architecture.md 4).
     #[must_use]
-    pub fn pieces(&self, word: u64) -> &[u32] {
+    pub fn pieces(&self, word: u64, max: usize) -> &[u32] {
         let pieces = &self.word(word).pieces;
-        &pieces[..pieces.len().min(self.word_pieces_max)]
+        &pieces[..pieces.len().min(max)]
     }
 
     /// Where the words from `first` to the one before `end` stand.
@@ -146,10 +148,12 @@ impl Intake {
         }
     }
 
-    /// The text of these words and what stands between them, if text is kept.
+    /// The text of these words and what stands between them, if text is kept: that of a blank stretch
+    /// without end is not.
     #[must_use]
     pub fn text(&self, first: u64, end: u64) -> Option<String> {
-        if self.keep_text == KeepText::No {
+        let has_hole = (first + 1..end).any(|word| self.word(word).split.far);
+        if self.keep_text == KeepText::No || has_hole {
             return None;
         }
         let from = index(self.word(first).split.text_start - self.text_start);
@@ -181,17 +185,13 @@ impl Intake {
         }
         let sink = &mut |word| self.split.push(word);
         match decoded {
-            Decoded::Text(text) => {
-                self.text.push_str(text);
-                self.splitter.push(text, sink);
-            }
+            Decoded::Text(text) => self.splitter.push(text, &mut self.text, sink),
             Decoded::Invalid(_) if self.invalid_utf8 == InvalidUtf8::Reject => {
                 *invalid_at = Some(self.splitter.position().bytes);
             }
             Decoded::Invalid(bytes) => {
                 self.counts.invalid_parts += 1;
-                self.text.push(char::REPLACEMENT_CHARACTER);
-                self.splitter.push_replacement(bytes, sink);
+                self.splitter.push_replacement(bytes, &mut self.text, sink);
             }
         }
     }
@@ -207,7 +207,9 @@ impl Intake {
             self.counts.unknown_words +=
                 u64::from(pieces.iter().all(|&piece| Some(piece) == unknown));
             self.counts.words_cut += u64::from(split.cut);
-            self.counts.words_with_pieces_cut += u64::from(pieces.len() > self.word_pieces_max);
+            let too_many = pieces.len() > self.word_pieces_max;
+            self.counts.words_with_pieces_cut += u64::from(too_many);
+            let pieces = if too_many { pieces[..self.word_pieces_max].into() } else { pieces };
             self.words.push_back(Word { split, pieces });
         }
     }
@@ -224,8 +226,7 @@ impl Words for Intake {
 
     fn shape(&self, word: u64) -> WordShape {
         let word = self.word(word);
-        let pieces = word.pieces.len().min(self.word_pieces_max);
-        WordShape { pieces, border_before: word.split.border_before }
+        WordShape { pieces: word.pieces.len(), border_before: word.split.border_before }
     }
 }
 

@@ -87,7 +87,11 @@ impl TaskLine {
     pub fn cut(&mut self, plan: &TaskPlan, intake: &Intake) -> Option<CutWindow> {
         let shape = self.planner.next(intake)?;
         let number = self.merged + self.open.len() as u64;
-        let inputs = plan.groups.iter().map(|group| input(&group.prompt, &shape, intake)).collect();
+        let inputs = plan
+            .groups
+            .iter()
+            .map(|group| input(&group.prompt, &shape, intake, plan.geometry.word_pieces_max))
+            .collect();
         self.counts.windows += 1;
         self.counts.windows_narrowed += u64::from(shape.narrowed);
         self.open.push_back(OpenWindow {
@@ -190,13 +194,18 @@ impl TaskLine {
     }
 }
 
-fn input(prompt: &Arc<Prompt>, shape: &WindowShape, intake: &Intake) -> WindowInput {
+fn input(
+    prompt: &Arc<Prompt>,
+    shape: &WindowShape,
+    intake: &Intake,
+    word_pieces_max: usize,
+) -> WindowInput {
     let mut pieces = Vec::new();
     let word_ends = shape
         .words
         .clone()
         .map(|word| {
-            pieces.extend_from_slice(intake.pieces(word));
+            pieces.extend_from_slice(intake.pieces(word, word_pieces_max));
             u32::try_from(pieces.len()).expect("a window has far fewer pieces than 2^32")
         })
         .collect();

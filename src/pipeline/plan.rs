@@ -217,24 +217,27 @@ fn group_labels(
     prompt_pieces_max: usize,
 ) -> Result<Vec<LabelGroup>, (usize, usize)> {
     let labels = schema.labels.len();
-    let fewest = labels.div_ceil(labels_per_pass.max(1));
-    for count in fewest..=labels {
-        let groups: Vec<_> = (0..count)
-            .map(|group| {
-                label_group(schema, encoder, group * labels / count, (group + 1) * labels / count)
-            })
-            .collect();
-        if groups.iter().all(|group| group.prompt.pieces() <= prompt_pieces_max) {
-            return Ok(groups);
-        }
-        if count == labels {
-            let widest =
-                groups.iter().zip(&schema.labels).max_by_key(|(group, _)| group.prompt.pieces());
-            let (group, label) = widest.expect("a schema has labels");
-            return Err((label.request_index, group.prompt.pieces()));
-        }
+    // Sizes add up, so each label is read once, however many counts of groups are tried.
+    let empty = encoder.prompt(&[]).pieces();
+    let sizes: Vec<usize> =
+        schema.labels.iter().map(|l| encoder.prompt(&[&l.prompt]).pieces() - empty).collect();
+    let (widest, size) =
+        sizes.iter().enumerate().max_by_key(|(_, size)| **size).expect("a schema has labels");
+    if empty + size > prompt_pieces_max {
+        return Err((schema.labels[widest].request_index, empty + size));
     }
-    unreachable!("the last count is the number of labels, which is at least the fewest")
+    let fits = |count: usize| {
+        (0..count).all(|group| {
+            let labels = group * labels / count..(group + 1) * labels / count;
+            empty + sizes[labels].iter().sum::<usize>() <= prompt_pieces_max
+        })
+    };
+    let fewest = labels.div_ceil(labels_per_pass.max(1));
+    let count = (fewest..labels).find(|&count| fits(count)).unwrap_or(labels);
+    let groups = (0..count).map(|group| {
+        label_group(schema, encoder, group * labels / count, (group + 1) * labels / count)
+    });
+    Ok(groups.collect())
 }
 
 fn label_group(schema: &EntitySchema, encoder: &dyn Encoder, from: usize, to: usize) -> LabelGroup {

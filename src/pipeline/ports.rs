@@ -19,7 +19,8 @@ pub trait Encoder: Send + Sync + fmt::Debug {
     /// [`LabelError`] when the label would disturb the prompt.
     fn label_pieces(&self, label: &str) -> Result<Vec<u32>, LabelError>;
 
-    /// The prompt that asks for `labels`, in order. Checks nothing: see [`Encoder::label_pieces`].
+    /// The prompt that asks for `labels`, in order. Checks nothing: see [`Encoder::label_pieces`]. Its size
+    /// is that of an empty one and what each label adds, whatever stands beside it.
     fn prompt(&self, labels: &[&str]) -> Prompt;
 }
 

@@ -12,15 +12,21 @@ use std::sync::LazyLock;
 
 use super::offset::{Position, TextRange};
 
+/// Blank text between two words that is kept: with it a mention's text has a bound, and so has what
+/// an open mention holds.
+const GAP_BYTES_MAX: u64 = 1 << 10;
+
 /// A word as it stands in the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SplitWord {
     /// Where it stands in the input.
     pub range: TextRange,
-    /// Where it starts in the decoded text, in bytes of that text.
+    /// Where it starts in the kept text, in bytes of that text.
     pub text_start: u64,
-    /// Where it ends in the decoded text.
+    /// Where it ends in the kept text.
     pub text_end: u64,
+    /// More blank text stands before it than is kept.
+    pub far: bool,
     /// A core likes to end before this word: a sentence or a paragraph ended.
     pub border_before: bool,
     /// The word was closed by its length, not by its text.
@@ -70,35 +76,44 @@ impl WordSplitter {
         self.here.input
     }
 
-    /// Where the text starts that a word still to come may contain, in bytes of the decoded text.
+    /// Where the text starts that a word still to come may contain, in bytes of the kept text.
     #[must_use]
     pub fn text_needed_from(&self) -> u64 {
         self.open.map_or(self.here.text, |open| open.start.text)
     }
 
-    /// Reads `text` and hands every settled word to `sink`.
-    pub fn push(&mut self, text: &str, sink: &mut impl FnMut(SplitWord)) {
+    /// Reads `text`, adds what is kept of it to `kept`, and hands every settled word to `sink`.
+    pub fn push(&mut self, text: &str, kept: &mut String, sink: &mut impl FnMut(SplitWord)) {
         for c in text.chars() {
-            self.read(c, Position::of(c), sink);
+            if self.read(c, Position::of(c), sink) == Kept::Yes {
+                kept.push(c);
+            }
         }
     }
 
     /// Reads one replaced invalid part of `bytes` bytes: a U+FFFD, which is a word of its own.
-    pub fn push_replacement(&mut self, bytes: u64, sink: &mut impl FnMut(SplitWord)) {
-        self.read(char::REPLACEMENT_CHARACTER, Position::of_replacement(bytes), sink);
+    pub fn push_replacement(
+        &mut self,
+        bytes: u64,
+        kept: &mut String,
+        sink: &mut impl FnMut(SplitWord),
+    ) {
+        let c = char::REPLACEMENT_CHARACTER;
+        self.read(c, Position::of_replacement(bytes), sink);
+        kept.push(c);
     }
 
     /// Closes the open word: the text ends here, or a flush says so.
     pub fn close(&mut self, sink: &mut impl FnMut(SplitWord)) {
         if let Some(open) = self.open.take() {
             match open.before_hyphen {
-                Some(run_end) => self.emit_run_and_hyphen(open.start, run_end, sink),
+                Some(run_end) => self.emit_run_and_hyphen(open.start, run_end, Kind::Run, sink),
                 None => self.emit(open.start, self.here, Kind::Run, sink),
             }
         }
     }
 
-    fn read(&mut self, c: char, size: Position, sink: &mut impl FnMut(SplitWord)) {
+    fn read(&mut self, c: char, size: Position, sink: &mut impl FnMut(SplitWord)) -> Kept {
         let in_word = is_word_char(c);
         if let Some(open) = self.open {
             let fits =
@@ -113,9 +128,11 @@ impl WordSplitter {
                         Some(OpenWord { start: open.start, before_hyphen: Some(self.here) });
                     return self.step(c, size);
                 }
-                (Some(run_end), _) => self.emit_run_and_hyphen(open.start, run_end, sink),
+                (Some(run_end), _) => {
+                    self.emit_run_and_hyphen(open.start, run_end, run_kind(in_word), sink);
+                }
                 (None, _) => {
-                    let kind = if in_word { Kind::CutRun } else { Kind::Run };
+                    let kind = run_kind(in_word);
                     self.emit(open.start, self.here, kind, sink);
                 }
             }
@@ -127,25 +144,32 @@ impl WordSplitter {
             self.step(c, size);
         } else if is_blank(c) {
             self.gap.read(c);
+            if self.gap.is_far() {
+                self.here.input += size;
+                return Kept::No;
+            }
             self.step(c, size);
         } else {
             self.step(c, size);
             self.emit(start, self.here, Kind::Mark(c), sink);
         }
+        Kept::Yes
     }
 
-    fn step(&mut self, c: char, size: Position) {
+    fn step(&mut self, c: char, size: Position) -> Kept {
         self.here.input += size;
         self.here.text += c.len_utf8() as u64;
+        Kept::Yes
     }
 
     fn emit_run_and_hyphen(
         &mut self,
         start: Place,
         run_end: Place,
+        run: Kind,
         sink: &mut impl FnMut(SplitWord),
     ) {
-        self.emit(start, run_end, Kind::Run, sink);
+        self.emit(start, run_end, run, sink);
         // Nothing was read behind the hyphen, so it ends here.
         self.emit(run_end, self.here, Kind::Mark('-'), sink);
     }
@@ -153,7 +177,7 @@ impl WordSplitter {
     fn emit(&mut self, start: Place, end: Place, kind: Kind, sink: &mut impl FnMut(SplitWord)) {
         // A closing quote right behind the mark that ended a sentence still belongs to it.
         let closes = matches!(kind, Kind::Mark(c) if is_closing(c))
-            && !self.gap.any
+            && self.gap.is_empty()
             && self.sentence != Sentence::Running;
         let border_before =
             !closes && (self.gap.is_paragraph() || self.sentence.ends_before(self.gap));
@@ -163,15 +187,23 @@ impl WordSplitter {
                 Kind::Run | Kind::CutRun => Sentence::Running,
             };
         }
-        self.gap = Gap::default();
+        let far = std::mem::take(&mut self.gap).is_far();
         sink(SplitWord {
             range: TextRange { start: start.input, end: end.input },
             text_start: start.text,
             text_end: end.text,
+            far,
             border_before,
             cut: kind == Kind::CutRun,
         });
     }
+}
+
+/// Whether a character belongs to the kept text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    No,
 }
 
 /// What kind of word was settled.
@@ -185,10 +217,16 @@ enum Kind {
     Mark(char),
 }
 
+/// What closed a run: the length, if a further word character would have gone on with it.
+fn run_kind(goes_on: bool) -> Kind {
+    if goes_on { Kind::CutRun } else { Kind::Run }
+}
+
 /// The blank stretch before the next word.
 #[derive(Clone, Copy, Debug, Default)]
 struct Gap {
-    any: bool,
+    /// Bytes of its text.
+    bytes: u64,
     lines: u8,
     paragraph: bool,
     after_cr: bool,
@@ -204,7 +242,15 @@ impl Gap {
         self.lines = self.lines.saturating_add(u8::from(ends_line));
         self.paragraph |= matches!(c, '\u{c}' | '\u{2029}');
         self.after_cr = c == '\r';
-        self.any = true;
+        self.bytes += c.len_utf8() as u64;
+    }
+
+    fn is_empty(self) -> bool {
+        self.bytes == 0
+    }
+
+    fn is_far(self) -> bool {
+        self.bytes > GAP_BYTES_MAX
     }
 
     /// A blank line, a form feed or a paragraph separator; one line break is none (wrapped text).
@@ -236,7 +282,7 @@ impl Sentence {
     fn ends_before(self, gap: Gap) -> bool {
         match self {
             Self::Running => false,
-            Self::Ended => gap.any,
+            Self::Ended => !gap.is_empty(),
             Self::EndedWithoutBlank => true,
         }
     }
@@ -290,7 +336,7 @@ mod tests {
     fn split(text: &str, word_bytes_max: u64) -> Vec<SplitWord> {
         let mut splitter = WordSplitter::new(word_bytes_max);
         let mut words = Vec::new();
-        splitter.push(text, &mut |word| words.push(word));
+        splitter.push(text, &mut String::new(), &mut |word| words.push(word));
         splitter.close(&mut |word| words.push(word));
         words
     }
@@ -347,6 +393,13 @@ mod tests {
         let lengths: Vec<_> =
             words.iter().map(|w| (w.range.end.bytes - w.range.start.bytes, w.cut)).collect();
         assert_eq!(lengths, [(6, true), (6, true), (6, true), (2, false)]);
+    }
+
+    #[test]
+    fn counts_a_word_that_its_length_closed_at_a_hyphen() {
+        let words = split("abcd-ef", 5);
+        let cut: Vec<_> = words.iter().map(|word| word.cut).collect();
+        assert_eq!(cut, [true, false, false]);
     }
 
     #[test]

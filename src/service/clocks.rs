@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 /// What the session waits for at this moment; the clocks of anything else stand still.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting {
-    /// The session asks for input.
+    /// The session asks for input, and nothing else is to come.
     pub for_input: bool,
     /// An event waits, and nothing more is read until the client takes it.
     pub for_reader: bool,

@@ -14,3 +14,5 @@ pub mod refusal;
 pub mod status;
 pub mod complete;
 pub mod server;
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! THE LINE: one document from its first chunk to its last result. Chunk, window, scores and mention meet
 //! here and nowhere else.
 //!
-//! Back-pressure: messages are read only while the document wants input and the outbox has room; windows
-//! wait for the engine, results for the client. Cancellation: dropping the future of [`Session::run`] drops
-//! every window in flight.
+//! Back-pressure: messages are read, and windows cut, only while the outbox has room; windows wait for the
+//! engine, results for the client. Windows in flight are awaited whatever the client does, because one
+//! that nobody polls may hold a place that other streams wait for. Cancellation: dropping the future of
+//! [`Session::run`] drops every window in flight.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -89,7 +90,8 @@ where
             }
             let wants_input = self.document.wants_input() && !self.outbox.is_full();
             let waiting = Waiting {
-                for_input: wants_input,
+                // A client may wait for results before it goes on, so it is not idle while some are due.
+                for_input: wants_input && self.in_flight.is_empty(),
                 for_reader: !self.outbox.is_empty()
                     && (self.outbox.is_full() || self.ingest.is_finished()),
             };
@@ -102,7 +104,7 @@ where
                     }
                     self.clocks.sent();
                 }
-                Some((id, scores)) = self.in_flight.next(), if !self.outbox.is_full() => {
+                Some((id, scores)) = self.in_flight.next() => {
                     self.document.handle(Input::Scored(id, scores.map_err(refuse)?));
                 }
                 message = self.inbound.next(), if wants_input => {

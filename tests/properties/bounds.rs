@@ -2,16 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use gleand::pipeline::document::{Document, DocumentError, Event, Input, Summary};
-use gleand::pipeline::plan::Plan;
-use gleand::pipeline::schema::{LabelsPerSpan, Overlap};
+use gleand::pipeline::plan::{Plan, TaskPlan, WindowPolicy};
+use gleand::pipeline::ports::{Encoder, LabelError, ModelFacts};
+use gleand::pipeline::schema::{
+    EntitiesRequest, EntitySchema, LabelRequest, LabelsPerSpan, Overlap, SchemaLimits,
+};
+use gleand::pipeline::scores::{Prompt, WindowInput};
 use gleand::pipeline::utf8::InvalidUtf8;
 
 use crate::driver::play_plainly;
-use crate::generate::{Ask, Script, plan};
-use crate::toy::{Sight, score};
+use crate::generate::{Ask, Script, plan, plan_with};
+use crate::toy::{Sight, facts, score};
 
 fn small_ask() -> Ask {
     Ask {
@@ -40,7 +45,6 @@ fn p5_every_word_is_in_a_window_of_every_label_group() {
             from = end;
         }
     }
-    use gleand::pipeline::ports::Encoder;
     for i in 0..1000 {
         let groups = &seen[&crate::toy::ToyEncoder.pieces(&format!("word{i}"))];
         assert_eq!(groups.iter().copied().collect::<Vec<_>>(), [1, 2], "word{i}");
@@ -149,14 +153,113 @@ fn p7_a_document_of_one_gigabyte_holds_no_more_than_one_of_an_eighth() {
     assert!(grown < 256 << 10, "{grown} bytes more than before");
 }
 
-/// Counts what is allocated. Other tests of this binary run beside, so each run is its own process:
-/// `cargo nextest` does that; under `cargo test` they share the count, and the bound is wide enough.
+#[test]
+fn p7_blanks_without_end_behind_a_word_are_not_held() {
+    let mut document = Document::new(plan(&small_ask()));
+    document.handle(Input::Bytes(Bytes::from_static(b"the only word ")));
+    let blanks = Bytes::from(vec![b' '; 1 << 20]);
+    let mut base = 0;
+    for chunk in 0..48 {
+        document.handle(Input::Bytes(blanks.clone()));
+        assert!(document.poll().is_none());
+        if chunk == 0 {
+            base = counting::reset_peak();
+        }
+    }
+    let grown = counting::peak() - base;
+    assert!(grown < 2 << 20, "{grown} bytes more");
+}
+
+/// What the model reads of a document for the tasks of `plan` that ask for one label.
+fn read_for_one_label(plan: Arc<Plan>) -> Vec<WindowInput> {
+    let mut document = Document::new(plan);
+    document.handle(Input::Bytes(Bytes::from("word after word ".repeat(20))));
+    document.handle(Input::Finish);
+    let mut windows = Vec::new();
+    loop {
+        match document.poll() {
+            Some(Event::Window(id, input)) => {
+                let scores = score(&input, Sight::Word);
+                if input.prompt.labels() == 1 {
+                    windows.push(input);
+                }
+                document.handle(Input::Scored(id, scores));
+            }
+            Some(Event::Done(_)) => return windows,
+            other => assert!(other.is_some(), "a document that has everything goes on"),
+        }
+    }
+}
+
+#[test]
+fn a_task_reads_words_alike_whatever_rides_along() {
+    let policy =
+        WindowPolicy { pieces_max: Some(15), text_words_min: Some(1), ..WindowPolicy::default() };
+    let of_labels = |labels| {
+        let plan = plan_with(&Ask { words_max: 8, labels, ..small_ask() }, policy);
+        Arc::into_inner(plan).unwrap()
+    };
+    let alone = of_labels(1);
+    let mut together = of_labels(1);
+    together.tasks.extend(of_labels(2).tasks);
+    let limits: Vec<_> = together.tasks.iter().map(|t| t.geometry.word_pieces_max).collect();
+    assert!(limits[1] < limits[0], "the longer prompt leaves less for a word: {limits:?}");
+    assert_eq!(read_for_one_label(Arc::new(together)), read_for_one_label(Arc::new(alone)));
+}
+
+/// Labels that are far too long for one pass, and how often one was read.
+#[derive(Debug)]
+struct LongLabels(AtomicUsize);
+
+impl Encoder for LongLabels {
+    fn pieces(&self, _word: &str) -> Vec<u32> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        vec![7; 50]
+    }
+
+    fn unknown_piece(&self) -> Option<u32> {
+        None
+    }
+
+    fn label_pieces(&self, label: &str) -> Result<Vec<u32>, LabelError> {
+        Ok(self.pieces(label))
+    }
+
+    fn prompt(&self, labels: &[&str]) -> Prompt {
+        let head: Vec<u32> = labels.iter().flat_map(|label| self.pieces(label)).collect();
+        let label_positions = (0..).step_by(50).take(labels.len()).collect();
+        Prompt { head, label_positions, tail: Vec::new() }
+    }
+}
+
+#[test]
+fn labels_are_read_a_few_times_however_many_groups_they_need() {
+    let label = |i| LabelRequest { name: format!("{i}"), description: None, threshold: None };
+    let request = EntitiesRequest {
+        labels: (0..100).map(label).collect(),
+        threshold: None,
+        overlap: Overlap::Flat,
+        labels_per_span: LabelsPerSpan::One,
+    };
+    let limits = SchemaLimits { labels_max: 100, label_bytes_max: 100 };
+    let schema = EntitySchema::new(&request, 0.5, limits).unwrap();
+    let encoder = LongLabels(AtomicUsize::new(0));
+    let policy = WindowPolicy { pieces_max: Some(128), ..WindowPolicy::default() };
+    let facts = ModelFacts { labels_per_pass: 100, ..facts(64) };
+    let plan = TaskPlan::new(schema, &encoder, &facts, policy).unwrap();
+    assert_eq!(plan.groups.len(), 50, "two labels fit beside a quarter of the words");
+    assert!(encoder.0.into_inner() <= 4 * 100);
+}
+
+/// Counts what the thread of a test allocates; the tests beside it have threads of their own.
 mod counting {
     use std::alloc::{GlobalAlloc, Layout, System};
-    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::cell::Cell;
 
-    static NOW: AtomicUsize = AtomicUsize::new(0);
-    static PEAK: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NOW: Cell<usize> = const { Cell::new(0) };
+        static PEAK: Cell<usize> = const { Cell::new(0) };
+    }
 
     struct Counting;
 
@@ -164,14 +267,15 @@ mod counting {
     // SAFETY: every call goes to the system allocator unchanged.
     unsafe impl GlobalAlloc for Counting {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            let now = NOW.fetch_add(layout.size(), Relaxed) + layout.size();
-            PEAK.fetch_max(now, Relaxed);
+            let now = NOW.get().wrapping_add(layout.size());
+            NOW.set(now);
+            PEAK.set(PEAK.get().max(now));
             // SAFETY: the caller's promise is passed on.
             unsafe { System.alloc(layout) }
         }
 
         unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-            NOW.fetch_sub(layout.size(), Relaxed);
+            NOW.set(NOW.get().saturating_sub(layout.size()));
             // SAFETY: the caller's promise is passed on.
             unsafe { System.dealloc(pointer, layout) }
         }
@@ -181,13 +285,12 @@ mod counting {
     static ALLOCATOR: Counting = Counting;
 
     pub fn peak() -> usize {
-        PEAK.load(Relaxed)
+        PEAK.get()
     }
 
     /// Forgets the peak and says what is allocated now.
     pub fn reset_peak() -> usize {
-        let now = NOW.load(Relaxed);
-        PEAK.store(now, Relaxed);
-        now
+        PEAK.set(NOW.get());
+        NOW.get()
     }
 }

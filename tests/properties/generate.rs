@@ -116,6 +116,12 @@ fn atom() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![12 => text, 1 => broken]
 }
 
+/// More blanks than are kept.
+pub const FAR: &str = match std::str::from_utf8(&[b' '; 1100]) {
+    Ok(blanks) => blanks,
+    Err(_) => panic!("blanks are text"),
+};
+
 fn blank() -> impl Strategy<Value = &'static str> {
     prop_oneof![
         10 => Just(" "),
@@ -126,6 +132,7 @@ fn blank() -> impl Strategy<Value = &'static str> {
         1 => Just("\x0c"),
         1 => Just("\u{2028}\u{1c}"),
         1 => Just("\u{a0}"),
+        1 => Just(FAR),
     ]
 }
 

@@ -1,0 +1,230 @@
+//! Sessions against a real engine with a toy model: what streams owe each other, and what clocks may end.
+
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::catalog::Catalog;
+use super::models::Limits;
+use super::order::Order;
+use super::session::Session;
+use crate::engine::budget::Share;
+use crate::engine::{Engine, EngineThreads, ScorerFactory, Settings};
+use crate::pipeline::plan::WindowPolicy;
+use crate::pipeline::ports::{
+    Encoder, LabelError, ModelFacts, ScoreError, ScoreMode, Scorer, TaskThresholds,
+};
+use crate::pipeline::schedule::BatchBudget;
+use crate::pipeline::scores::{Prompt, Scores, WindowInput};
+use crate::wire;
+use crate::wire::event::Kind as Said;
+use crate::wire::extract_stream_request::Kind;
+
+/// Far longer than any of these tests takes.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// One piece a word.
+#[derive(Debug)]
+struct ToyEncoder;
+
+impl Encoder for ToyEncoder {
+    fn pieces(&self, _word: &str) -> Vec<u32> {
+        vec![7]
+    }
+
+    fn unknown_piece(&self) -> Option<u32> {
+        None
+    }
+
+    fn label_pieces(&self, label: &str) -> Result<Vec<u32>, LabelError> {
+        Ok(self.pieces(label))
+    }
+
+    fn prompt(&self, labels: &[&str]) -> Prompt {
+        let label_positions = (1..).take(labels.len()).collect();
+        Prompt { head: vec![0; labels.len() + 1], label_positions, tail: Vec::new() }
+    }
+}
+
+/// Finds a mention in every other word of a window, once its gate lets a batch through; a gate without a keeper is open.
+struct ToyScorer {
+    gate: Receiver<()>,
+}
+
+impl Scorer for ToyScorer {
+    fn score(&mut self, batch: &[&WindowInput]) -> Result<Vec<Scores>, ScoreError> {
+        self.gate.recv().ok();
+        let score = |input: &&WindowInput| {
+            let (words, labels) = (input.words(), input.prompt.labels());
+            let cells = (0..words).flat_map(|word| vec![[0.9, 0.1][word % 2]; labels * 3]);
+            Scores::new(words, labels, cells.collect()).unwrap()
+        };
+        Ok(batch.iter().map(score).collect())
+    }
+}
+
+async fn engine(windows_max: usize, gate: Receiver<()>) -> (Engine, EngineThreads) {
+    let settings = Settings {
+        share: Share { workers: NonZeroUsize::MIN, threads_per_worker: NonZeroUsize::MIN },
+        batch: BatchBudget::Packed(NonZeroUsize::MIN),
+        windows_max: NonZeroUsize::new(windows_max).unwrap(),
+    };
+    let gate = Mutex::new(Some(gate));
+    let factory: ScorerFactory = Arc::new(move |_worker| {
+        let gate = gate.lock().unwrap().take().ok_or("only one scorer is made")?;
+        Ok(Box::new(ToyScorer { gate }))
+    });
+    let prompt = Arc::new(ToyEncoder.prompt(&["person"]));
+    let warm_up = WindowInput { prompt, pieces: vec![7], word_ends: vec![1] };
+    let (engine, threads) = Engine::start(settings, &factory, warm_up).unwrap();
+    engine.ready().await.unwrap();
+    (engine, threads)
+}
+
+fn limits() -> Limits {
+    Limits {
+        chunk_bytes_max: 1 << 20,
+        text_bytes_max: 1 << 20,
+        document_bytes_max: None,
+        tasks_max: 4,
+        labels_max: 4,
+        label_bytes_max: 64,
+        questions_max: 0,
+        word_bytes_max: 64,
+        word_pieces_max: 8,
+        response_bytes_max: 1 << 18,
+        unary_response_bytes_max: 3 << 20,
+        results_held_bytes_max: 1 << 20,
+        resume_token_bytes_max: None,
+        heartbeat: Duration::from_secs(15),
+        idle_timeout: HANGS,
+        write_stall_timeout: HANGS,
+    }
+}
+
+fn catalog(limits: Limits) -> Arc<Catalog> {
+    Arc::new(Catalog {
+        model: "toy".to_owned(),
+        model_digest: String::new(),
+        facts: ModelFacts {
+            words_max: 16,
+            pieces_max: None,
+            labels_per_pass: 4,
+            score_mode: ScoreMode::Min,
+            thresholds: TaskThresholds::default(),
+        },
+        encoder: Arc::new(ToyEncoder),
+        compute: String::new(),
+        policy: WindowPolicy::default(),
+        limits,
+        instance: String::new(),
+    })
+}
+
+/// A session's two ends, as its client holds them.
+struct Client {
+    to_session: mpsc::Sender<Result<wire::ExtractStreamRequest, Status>>,
+    from_session: mpsc::Receiver<wire::ExtractStreamResponse>,
+}
+
+impl Client {
+    /// Asks for one label and runs the session beside the caller.
+    fn start(engine: &Engine, limits: Limits) -> Self {
+        let label = wire::Label { name: "person".to_owned(), ..wire::Label::default() };
+        let entities = wire::EntitiesTask { labels: vec![label], ..wire::EntitiesTask::default() };
+        let kind = Some(wire::task::Kind::Entities(entities));
+        let task = wire::Task { id: String::new(), kind };
+        let config = wire::Config { tasks: vec![task], ..wire::Config::default() };
+        let catalog = catalog(limits);
+        let order = Order::new(config, &catalog).unwrap();
+        let (to_session, inbound) = mpsc::channel(8);
+        let (outbound, from_session) = mpsc::channel(1);
+        let inbound = ReceiverStream::new(inbound);
+        let session = Session::new(order, &catalog, engine.clone(), inbound, outbound);
+        #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+        drop(tokio::spawn(session.run()));
+        Self { to_session, from_session }
+    }
+
+    async fn send(&self, kind: Kind) {
+        let message = wire::ExtractStreamRequest { kind: Some(kind) };
+        self.to_session.send(Ok(message)).await.unwrap();
+    }
+
+    async fn send_words(&self, count: usize) {
+        let data = "word ".repeat(count).into();
+        self.send(Kind::Chunk(wire::Chunk { optional_offset_bytes: None, data })).await;
+    }
+
+    /// The next event; `None` when the session is over.
+    async fn next(&mut self) -> Option<Said> {
+        let message = timeout(HANGS, self.from_session.recv()).await.expect("a session hangs");
+        message.map(|message| message.event.unwrap().kind.unwrap())
+    }
+
+    async fn read_to_the_end(&mut self) -> wire::Done {
+        loop {
+            match self.next().await.expect("a session ended without its last event") {
+                Said::Done(done) => return done,
+                _ => {}
+            }
+        }
+    }
+}
+
+fn finish() -> Kind {
+    Kind::Finish(wire::Finish { optional_total_bytes: None })
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_keeps_no_place_that_another_stream_waits_for() {
+    let (open, gate) = sync_channel(0);
+    drop(open);
+    let (engine, _threads) = engine(1, gate).await;
+    let silent = Client::start(&engine, Limits { results_held_bytes_max: 1, ..limits() });
+    // Two windows: the results of the first fill what is held while the second waits for the one place.
+    silent.send_words(40).await;
+    while engine.counts().windows == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut reader = Client::start(&engine, limits());
+    reader.send_words(40).await;
+    reader.send(finish()).await;
+    assert_eq!(reader.read_to_the_end().await.words, 40);
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_results_is_not_idle() {
+    let (open, gate) = sync_channel(1);
+    open.send(()).unwrap();
+    let (engine, _threads) = engine(4, gate).await;
+    let heartbeat = Duration::from_millis(20);
+    let limits = Limits { heartbeat, idle_timeout: 10 * heartbeat, ..limits() };
+    let mut client = Client::start(&engine, limits);
+    client.send_words(3).await;
+    client.send(Kind::Flush(wire::Flush {})).await;
+    for _ in 0..40 {
+        client.next().await.expect("the session ended while a result was due");
+    }
+    // In this order, so that the end is there before the client could be called idle.
+    client.send(finish()).await;
+    drop(open);
+    assert_eq!(client.read_to_the_end().await.results[0].results, 2);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_nothing_is_idle() {
+    let (open, gate) = sync_channel(0);
+    drop(open);
+    let (engine, _threads) = engine(4, gate).await;
+    let idle = Duration::from_millis(50);
+    let mut client = Client::start(&engine, Limits { idle_timeout: idle, ..limits() });
+    assert!(matches!(client.next().await, Some(Said::Ready(_))));
+    assert_eq!(client.next().await, None);
+}

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Plants bugs into a copy of the tree, one at a time, and fails unless the named test of tests/properties finds
+# each of them. A control run without a bug must pass.
+#
+# Dependencies that `cargo test` built are used again (hard links), so only the crate itself is compiled.
+# PROPTEST_CASES (2000) is the number of random documents of each property.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+root=$PWD
+built=${CARGO_TARGET_DIR:-$root/target}
+work=$built/planted
+tree=$work/tree
+export PROPTEST_CASES=${PROPTEST_CASES:-2000} PROPTEST_MAX_SHRINK_ITERS=0
+
+rm -rf "$work"
+mkdir -p "$tree" "$work/target/debug"
+trap 'rm -rf "$work"' EXIT
+git ls-files -z --cached --others --exclude-standard | grep -zv '^tests/data\|^tests/parity' | xargs -0 cp --parents -t "$tree"
+# The manifest names this test.
+mkdir -p "$tree/tests/parity" && echo 'fn main() {}' >"$tree/tests/parity/main.rs"
+for part in deps build .fingerprint; do
+  if [ -d "$built/debug/$part" ]; then cp -al "$built/debug/$part" "$work/target/debug/"; fi
+done
+
+# Runs the properties and prints the names of those that fail, or "does not compile".
+failing() {
+  local log=$work/log
+  if (cd "$tree" && CARGO_TARGET_DIR=$work/target cargo test --locked --test properties -- p1_p2 p5_p6) >"$log" 2>&1; then
+    return
+  fi
+  if ! grep -q '^running ' "$log"; then
+    tail -n 20 "$log" >&2
+    echo "does not compile"
+  fi
+  sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log"
+}
+
+missed=0
+# plant NAME FILE PERL_SUBSTITUTION TEST
+plant() {
+  local name=$1 file=$2 change=$3 test=$4 found
+  cp "$root/$file" "$work/original"
+  perl -0pi -e "$change" "$tree/$file"
+  if cmp -s "$work/original" "$tree/$file"; then
+    printf '%-22s | %s\n' "$name" "NOT PLANTED: $file has changed, so this script must"
+    missed=1
+    return
+  fi
+  found=$(failing)
+  cp "$work/original" "$tree/$file"
+  touch "$tree/$file"
+  if ! grep -q "::$test" <<<"$found"; then
+    missed=1
+    found="NOT FOUND by $test; ${found:-nothing failed}"
+  fi
+  printf '%-22s | %s\n' "$name" "$(tr '\n' ' ' <<<"$found")"
+}
+
+printf '%-22s | %s\n' "bug" "tests that fail"
+control=$(failing)
+printf '%-22s | %s\n' "none" "${control:--}"
+if [ -n "$control" ]; then exit 1; fi
+
+plant "margin too small" src/pipeline/window.rs \
+  's/right_margin: mention_words_max - 1,/right_margin: mention_words_max.saturating_sub(2),/' \
+  p5_p6_windows_find_exactly_what_the_whole_text_has
+plant "settled too early" src/pipeline/line.rs \
+  's/advance\(core\.end, /advance(window.shape.words.end, /' \
+  p5_p6_windows_find_exactly_what_the_whole_text_has
+plant "ownership off" src/pipeline/line.rs \
+  's/(let core = )\(core_start, core_start \+ [^;]*;/$1(core_start.min(0), words);/' \
+  p5_p6_windows_find_exactly_what_the_whole_text_has
+plant "word emitted too early" src/pipeline/intake.rs \
+  's/(self\.decoder = decoder;\s*)self\.settle\(\);/$1self.close_word();/' \
+  p1_p2_neither_chunks_nor_order_nor_polling_change_a_result
+exit "$missed"
