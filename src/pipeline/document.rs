@@ -169,7 +169,6 @@ pub struct Document {
     lines: Vec<TaskLine>,
     inbox: VecDeque<Inbound>,
     received_bytes: u64,
-    finished: bool,
     /// Windows that wait for a free place.
     ready: VecDeque<(WindowId, WindowInput)>,
     in_flight: usize,
@@ -180,7 +179,7 @@ pub struct Document {
     watermark: Position,
     progress_due: bool,
     failure: Option<DocumentError>,
-    ended: bool,
+    phase: Phase,
 }
 
 #[derive(Debug)]
@@ -190,12 +189,23 @@ enum Inbound {
     Finish,
 }
 
+/// How far a document's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Text may come.
+    Open,
+    /// The text is complete.
+    Finished,
+    /// The last event is out.
+    Ended,
+}
+
 /// Counts when they were last looked at for warnings.
 #[derive(Debug, Default)]
 struct Told {
     intake: IntakeCounts,
-    candidates_dropped: bool,
-    cluster_forced: bool,
+    candidates_dropped: u64,
+    clusters_forced: u64,
     vocabulary: bool,
 }
 
@@ -216,7 +226,6 @@ impl Document {
             lines: plan.tasks.iter().map(TaskLine::new).collect(),
             inbox: VecDeque::new(),
             received_bytes: 0,
-            finished: false,
             ready: VecDeque::new(),
             in_flight: 0,
             mentions: VecDeque::new(),
@@ -226,7 +235,7 @@ impl Document {
             watermark: Position::default(),
             progress_due: false,
             failure: None,
-            ended: false,
+            phase: Phase::Open,
             plan,
         }
     }
@@ -235,13 +244,16 @@ impl Document {
     /// [`Self::poll`] has nothing to say.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        self.inbox.is_empty() && self.ready.is_empty() && !self.finished && !self.is_over()
+        self.inbox.is_empty()
+            && self.ready.is_empty()
+            && self.phase == Phase::Open
+            && self.failure.is_none()
     }
 
     /// Whether the last event is out.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.ended || self.failure.is_some()
+        self.phase == Phase::Ended || self.failure.is_some()
     }
 
     /// Bytes handed in so far.
@@ -263,15 +275,15 @@ impl Document {
     pub fn handle(&mut self, input: Input) {
         match input {
             Input::Bytes(bytes) => {
-                assert!(!self.finished, "no text follows the finish");
+                assert!(self.phase == Phase::Open, "no text follows the finish");
                 self.received_bytes += bytes.len() as u64;
                 self.inbox.push_back(Inbound::Bytes(bytes));
             }
             Input::Flush => {
-                self.inbox.push_back(Inbound::Flush { after_bytes: self.received_bytes })
+                self.inbox.push_back(Inbound::Flush { after_bytes: self.received_bytes });
             }
             Input::Finish => {
-                self.finished = true;
+                self.phase = Phase::Finished;
                 self.inbox.push_back(Inbound::Finish);
             }
             Input::Scored(id, scores) => self.resolve(id, &scores),
@@ -282,14 +294,14 @@ impl Document {
     /// What the document has to say next; `None` until something else happens to it.
     pub fn poll(&mut self) -> Option<Event> {
         loop {
-            if self.ended {
+            if self.phase == Phase::Ended {
                 return None;
             }
             if let Some(event) = self.poll_outbox() {
                 return Some(event);
             }
             if let Some(failure) = self.failure {
-                self.ended = true;
+                self.phase = Phase::Ended;
                 return Some(Event::Failed(failure));
             }
             if self.in_flight < self.plan.policy.windows_in_flight_max.max(1)
@@ -327,13 +339,13 @@ impl Document {
     }
 
     fn poll_end(&mut self) -> Option<Event> {
-        if !self.finished || self.lines.iter().any(|line| !line.is_idle()) {
+        if self.phase == Phase::Open || self.lines.iter().any(|line| !line.is_idle()) {
             return None;
         }
         if self.warn_about_vocabulary(1) {
             return self.poll_outbox();
         }
-        self.ended = true;
+        self.phase = Phase::Ended;
         Some(Event::Done(Summary {
             received: self.intake.position(),
             words: self.intake.settled(),
@@ -432,12 +444,15 @@ impl Document {
         while line.merge_next(&self.intake, &mut |mention| mentions.push_back((id.task, mention))) {
         }
         let counts = line.counts();
-        tell_once(counts.candidates_dropped > 0, &mut self.told.candidates_dropped, || {
+        if counts.candidates_dropped > 0 && self.told.candidates_dropped == 0 {
             self.warnings.push_back(Warning::CandidatesDropped);
-        });
-        tell_once(counts.clusters_forced > 0, &mut self.told.cluster_forced, || {
+        }
+        if counts.clusters_forced > 0 && self.told.clusters_forced == 0 {
             self.warnings.push_back(Warning::ClusterForced);
-        });
+        }
+        // Summed over the tasks, so that each is told once a document.
+        self.told.candidates_dropped += counts.candidates_dropped;
+        self.told.clusters_forced += counts.clusters_forced;
     }
 
     fn warn_about_intake(&mut self) {
@@ -465,11 +480,5 @@ impl Document {
             self.warnings.push_back(Warning::OutsideVocabulary { unknown, words });
         }
         many
-    }
-}
-
-fn tell_once(happened: bool, told: &mut bool, tell: impl FnOnce()) {
-    if happened && !std::mem::replace(told, true) {
-        tell();
     }
 }

@@ -18,6 +18,10 @@ const GAP_BYTES_MAX: u64 = 1 << 10;
 
 /// A word as it stands in the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "three facts about a word that do not exclude each other"
+)]
 pub struct SplitWord {
     /// Where it stands in the input.
     pub range: TextRange,
@@ -346,7 +350,8 @@ mod tests {
             .iter()
             .map(|word| {
                 let bytes = text.as_bytes();
-                let (from, to) = (word.range.start.bytes as usize, word.range.end.bytes as usize);
+                let place = |bytes| usize::try_from(bytes).unwrap();
+                let (from, to) = (place(word.range.start.bytes), place(word.range.end.bytes));
                 String::from_utf8(bytes[from..to].to_vec()).unwrap()
             })
             .collect()

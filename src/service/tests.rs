@@ -170,9 +170,9 @@ impl Client {
 
     async fn read_to_the_end(&mut self) -> wire::Done {
         loop {
-            match self.next().await.expect("a session ended without its last event") {
-                Said::Done(done) => return done,
-                _ => {}
+            let said = self.next().await.expect("a session ended without its last event");
+            if let Said::Done(done) = said {
+                return done;
             }
         }
     }

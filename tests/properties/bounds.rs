@@ -284,12 +284,12 @@ mod counting {
     #[global_allocator]
     static ALLOCATOR: Counting = Counting;
 
-    pub fn peak() -> usize {
+    pub(crate) fn peak() -> usize {
         PEAK.get()
     }
 
     /// Forgets the peak and says what is allocated now.
-    pub fn reset_peak() -> usize {
+    pub(crate) fn reset_peak() -> usize {
         PEAK.set(NOW.get());
         NOW.get()
     }

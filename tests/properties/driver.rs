@@ -13,15 +13,15 @@ use crate::toy::{Sight, score};
 
 /// Everything a document said, and that it kept its promises on the way.
 #[derive(Debug)]
-pub struct Played {
-    pub mentions: Vec<Mention>,
-    pub summary: Summary,
-    pub windows: Vec<WindowInput>,
+pub(crate) struct Played {
+    pub(crate) mentions: Vec<Mention>,
+    pub(crate) summary: Summary,
+    pub(crate) windows: Vec<WindowInput>,
 }
 
 impl Played {
     /// Results as a client would compare them.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.mentions
             .iter()
             .map(|m| {
@@ -38,10 +38,10 @@ impl Played {
     }
 }
 
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -51,12 +51,12 @@ impl Random {
 }
 
 /// The document in one chunk for each stretch between flushes, every window scored at once and in order.
-pub fn play_plainly(plan: &Arc<Plan>, script: &Script, sight: Sight) -> Played {
+pub(crate) fn play_plainly(plan: &Arc<Plan>, script: &Script, sight: Sight) -> Played {
     play(plan, inputs(script, |rest| rest), sight, None)
 }
 
 /// The document cut and played as `seed` says.
-pub fn play_randomly(plan: &Arc<Plan>, script: &Script, sight: Sight, seed: u64) -> Played {
+pub(crate) fn play_randomly(plan: &Arc<Plan>, script: &Script, sight: Sight, seed: u64) -> Played {
     let mut random = Random(seed);
     let longest = [1, 2, 7, 40, 700][random.below(5)];
     let cut = |rest: usize| rest.min(1 + random.below(longest));

@@ -12,26 +12,26 @@ use crate::toy::{ToyEncoder, facts};
 
 /// A document as its client sends it.
 #[derive(Clone, Debug)]
-pub struct Script {
-    pub bytes: Vec<u8>,
+pub(crate) struct Script {
+    pub(crate) bytes: Vec<u8>,
     /// Bytes before each flush, rising.
-    pub flushes: Vec<usize>,
+    pub(crate) flushes: Vec<usize>,
 }
 
 /// What a document is asked for.
 #[derive(Clone, Debug)]
-pub struct Ask {
-    pub words_max: usize,
-    pub mention_words_max: usize,
-    pub windows_in_flight_max: usize,
-    pub overlap: Overlap,
-    pub labels_per_span: LabelsPerSpan,
-    pub labels: usize,
+pub(crate) struct Ask {
+    pub(crate) words_max: usize,
+    pub(crate) mention_words_max: usize,
+    pub(crate) windows_in_flight_max: usize,
+    pub(crate) overlap: Overlap,
+    pub(crate) labels_per_span: LabelsPerSpan,
+    pub(crate) labels: usize,
 }
 
-pub const WORD_BYTES_MAX: usize = 24;
+pub(crate) const WORD_BYTES_MAX: usize = 24;
 
-pub fn ask() -> impl Strategy<Value = Ask> {
+pub(crate) fn ask() -> impl Strategy<Value = Ask> {
     let overlap = prop_oneof![Just(Overlap::Flat), Just(Overlap::Nested)];
     let labels_per_span = prop_oneof![Just(LabelsPerSpan::One), Just(LabelsPerSpan::Many)];
     (8usize..40, 1usize..9, 1usize..6, overlap, labels_per_span, 1usize..5).prop_map(
@@ -46,7 +46,7 @@ pub fn ask() -> impl Strategy<Value = Ask> {
     )
 }
 
-pub fn plan(ask: &Ask) -> Arc<Plan> {
+pub(crate) fn plan(ask: &Ask) -> Arc<Plan> {
     let policy = WindowPolicy {
         mention_words_max: Some(ask.mention_words_max),
         margin_words: Some(ask.words_max / 5),
@@ -59,7 +59,7 @@ pub fn plan(ask: &Ask) -> Arc<Plan> {
     plan_with(ask, policy)
 }
 
-pub fn plan_with(ask: &Ask, policy: WindowPolicy) -> Arc<Plan> {
+pub(crate) fn plan_with(ask: &Ask, policy: WindowPolicy) -> Arc<Plan> {
     let labels = ["person", "date", "ship", "river"][..ask.labels].iter();
     let request = EntitiesRequest {
         labels: labels
@@ -117,7 +117,7 @@ fn atom() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// More blanks than are kept.
-pub const FAR: &str = match std::str::from_utf8(&[b' '; 1100]) {
+pub(crate) const FAR: &str = match std::str::from_utf8(&[b' '; 1100]) {
     Ok(blanks) => blanks,
     Err(_) => panic!("blanks are text"),
 };
@@ -137,7 +137,7 @@ fn blank() -> impl Strategy<Value = &'static str> {
 }
 
 /// Documents in which no span can be wider than `mention_words_max`: a full stop stands in time.
-pub fn tame(ask: &Ask) -> impl Strategy<Value = Script> + use<> {
+pub(crate) fn tame(ask: &Ask) -> impl Strategy<Value = Script> + use<> {
     let limit = ask.mention_words_max;
     let window = ask.words_max;
     (prop::collection::vec((atom(), blank(), any::<bool>()), 0..160), any::<u64>()).prop_map(
@@ -172,7 +172,7 @@ pub fn tame(ask: &Ask) -> impl Strategy<Value = Script> + use<> {
 
 /// Documents without any care: blanks may be missing, spans may be wide, flushes stand anywhere but
 /// inside a code point.
-pub fn wild() -> impl Strategy<Value = Script> {
+pub(crate) fn wild() -> impl Strategy<Value = Script> {
     let part = (atom(), prop::option::weighted(0.7, blank()), prop::bool::weighted(0.05));
     prop::collection::vec(part, 0..220).prop_map(|parts| {
         let mut script = Script { bytes: Vec::new(), flushes: Vec::new() };

@@ -13,10 +13,10 @@ static WORD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[\p{L}\p{N}_]+(?:[-_][\p{L}\p{N}_]+)*|[^\s\x1c-\x1f]").unwrap());
 
 /// A mention as the oracle finds it: byte range in the input, label, score.
-pub type Found = (u64, u64, u32, f32);
+pub(crate) type Found = (u64, u64, u32, f32);
 
 /// The words of one text: byte range in the input and the word.
-pub fn split(bytes: &[u8]) -> Vec<(u64, u64, String)> {
+pub(crate) fn split(bytes: &[u8]) -> Vec<(u64, u64, String)> {
     let mut text = String::new();
     // Where each byte of `text` stands in the input; an invalid part is one U+FFFD.
     let mut place = Vec::new();
@@ -50,12 +50,12 @@ pub fn split(bytes: &[u8]) -> Vec<(u64, u64, String)> {
     words
 }
 
-pub struct Truth {
-    pub words: usize,
-    pub mentions: Vec<Found>,
+pub(crate) struct Truth {
+    pub(crate) words: usize,
+    pub(crate) mentions: Vec<Found>,
 }
 
-pub fn extract(script: &Script, ask: &Ask) -> Truth {
+pub(crate) fn extract(script: &Script, ask: &Ask) -> Truth {
     let mut truth = Truth { words: 0, mentions: Vec::new() };
     let mut from = 0;
     for &to in script.flushes.iter().chain([&script.bytes.len()]) {

@@ -3,14 +3,14 @@
 use gleand::pipeline::ports::{Encoder, LabelError, ModelFacts, ScoreMode, TaskThresholds};
 use gleand::pipeline::scores::{Prompt, Scores, WindowInput};
 
-pub fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
+pub(crate) fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes
         .into_iter()
         .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[derive(Debug)]
-pub struct ToyEncoder;
+pub(crate) struct ToyEncoder;
 
 impl Encoder for ToyEncoder {
     /// One to four pieces, the full stop always piece 1; zero-width and control characters have none.
@@ -45,7 +45,7 @@ impl Encoder for ToyEncoder {
     }
 }
 
-pub fn facts(words_max: usize) -> ModelFacts {
+pub(crate) fn facts(words_max: usize) -> ModelFacts {
     ModelFacts {
         words_max,
         pieces_max: None,
@@ -57,7 +57,7 @@ pub fn facts(words_max: usize) -> ModelFacts {
 
 /// What a toy model looks at when it scores a word.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Sight {
+pub(crate) enum Sight {
     /// The word alone, so that windows cannot matter.
     Word,
     /// The whole window and the place in it, so that any other window gives other scores.
@@ -65,7 +65,7 @@ pub enum Sight {
 }
 
 /// Start, end and inside probability of a word; the full stop is inside of nothing.
-pub fn cell(pieces: &[u32], label: u64, context: u64) -> [f32; 3] {
+pub(crate) fn cell(pieces: &[u32], label: u64, context: u64) -> [f32; 3] {
     let h =
         hash(pieces.iter().flat_map(|p| p.to_le_bytes()).chain((label ^ context).to_le_bytes()));
     // Few distinct values, so that ties are the rule.
@@ -73,7 +73,7 @@ pub fn cell(pieces: &[u32], label: u64, context: u64) -> [f32; 3] {
     if pieces == [1] { [0.2, 0.2, 0.2] } else { [part(3), part(17), part(31).max(0.4)] }
 }
 
-pub fn score(input: &WindowInput, sight: Sight) -> Scores {
+pub(crate) fn score(input: &WindowInput, sight: Sight) -> Scores {
     let prompt = &input.prompt;
     let all = hash(input.pieces.iter().flat_map(|p| p.to_le_bytes()));
     let mut values = Vec::new();
