@@ -48,11 +48,11 @@ pub(crate) fn check_words(golden: &Golden, case: &Case, row: usize) {
     let mut ours = Vec::new();
     let mut splitter = WordSplitter::new(4096);
     let mut sink = |word: SplitWord| {
-        let bytes = word.text_start as usize..word.text_end as usize;
+        let bytes = word.range.start.bytes as usize..word.range.end.bytes as usize;
         let range = word.range;
         ours.push((text.get(bytes).unwrap().to_owned(), range.start.chars, range.end.chars));
     };
-    splitter.push(text, &mut sink);
+    splitter.push(text, &mut String::new(), &mut sink);
     splitter.close(&mut sink);
     let starts = case.words[row].iter().zip(&case.word_start[row]);
     let theirs: Vec<_> = starts
