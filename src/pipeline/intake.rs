@@ -132,7 +132,7 @@ impl Intake {
     }
 
     /// The pieces of a word, at most `max`. Each task has a limit of its own, so that none depends on the
-    /// others (architecture.md 4).
+    /// others (ARCHITECTURE.md, "Words and windows").
     #[must_use]
     pub fn pieces(&self, word: u64, max: usize) -> &[u32] {
         let pieces = &self.word(word).pieces;
