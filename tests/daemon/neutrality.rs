@@ -13,7 +13,7 @@ const LABELS: &str = "person,location,date:0.3";
 fn book() -> String {
     let book = std::fs::read_to_string("tests/data/frankenstein.txt").unwrap();
     let pages = book.get(..24_000).unwrap_or(&book);
-    pages[..pages.rfind('\n').unwrap()].to_owned()
+    pages.rsplit_once('\n').unwrap().0.to_owned()
 }
 
 fn lines(daemon: &Daemon) -> Vec<String> {

@@ -32,7 +32,7 @@ fn small_ask() -> Ask {
 #[test]
 fn p5_every_word_is_in_a_window_of_every_label_group() {
     let text: String = (0..1000).map(|i| format!("word{i} ")).collect();
-    let script = Script { bytes: text.clone().into_bytes(), flushes: Vec::new() };
+    let script = Script { bytes: text.into_bytes(), flushes: Vec::new() };
     let played = play_plainly(&plan(&small_ask()), &script, Sight::Word);
     let mut seen = HashMap::new();
     for window in &played.windows {

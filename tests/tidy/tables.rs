@@ -166,6 +166,21 @@ pub(crate) const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "clippy::unwrap_used, clippy::cast_possible_truncation",
         "clippy knows tests by their attribute, and the functions that they share have none",
     ),
+    (
+        "tests/properties/main.rs",
+        "clippy::unwrap_used, clippy::panic, clippy::string_slice, clippy::cast_possible_truncation",
+        "clippy knows tests by their attribute, and the functions that they share have none",
+    ),
+    (
+        "tests/properties/main.rs",
+        "clippy::disallowed_methods",
+        "a test takes its number of cases from outside",
+    ),
+    (
+        "tests/tidy.rs",
+        "clippy::panic, clippy::unwrap_used, clippy::string_slice",
+        "a test that reads source files may stop at the first one that it cannot read",
+    ),
     ("tests/properties/bounds.rs", "unsafe_code", "an allocator that counts is an unsafe trait"),
 ];
 
