@@ -2,7 +2,7 @@
 # Plants bugs into a copy of the tree, one at a time, and fails unless the named test of tests/properties finds
 # each of them. A control run without a bug must pass.
 #
-# Dependencies that `cargo test` built are used again (hard links), so only the crate itself is compiled.
+# Dependencies that the optimised build of tests/run made are used again (hard links), so only the crate itself is compiled.
 # PROPTEST_CASES (2000) is the number of random documents of each property.
 set -euo pipefail
 
@@ -14,19 +14,19 @@ tree=$work/tree
 export PROPTEST_CASES=${PROPTEST_CASES:-2000} PROPTEST_MAX_SHRINK_ITERS=0
 
 rm -rf "$work"
-mkdir -p "$tree" "$work/target/debug"
+mkdir -p "$tree" "$work/target/release"
 trap 'rm -rf "$work"' EXIT
 git ls-files -z --cached --others --exclude-standard | grep -zv '^tests/data\|^tests/parity' | xargs -0 cp --parents -t "$tree"
 # The manifest names this test.
 mkdir -p "$tree/tests/parity" && echo 'fn main() {}' >"$tree/tests/parity/main.rs"
 for part in deps build .fingerprint; do
-  if [ -d "$built/debug/$part" ]; then cp -al "$built/debug/$part" "$work/target/debug/"; fi
+  if [ -d "$built/release/$part" ]; then cp -al "$built/release/$part" "$work/target/release/"; fi
 done
 
 # Runs the properties and prints the names of those that fail, or "does not compile".
 failing() {
   local log=$work/log
-  if (cd "$tree" && CARGO_TARGET_DIR=$work/target cargo test --locked --test properties -- p1_p2 p5_p6) >"$log" 2>&1; then
+  if (cd "$tree" && CARGO_TARGET_DIR=$work/target cargo test --release --locked --test properties -- p1_p2 p5_p6) >"$log" 2>&1; then
     return
   fi
   if ! grep -q '^running ' "$log"; then
