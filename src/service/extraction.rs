@@ -107,17 +107,19 @@ async fn gather(
     let mut results = wire::Results::default();
     let mut bytes = 0;
     while let Some(event) = events.recv().await {
-        bytes += event.encoded_len();
+        let size = event.encoded_len();
+        let Some(kind) = event.event.and_then(|event| event.kind) else { continue };
+        match kind {
+            Kind::Ready(ready) => answer.ready = Some(ready),
+            Kind::Mentions(mentions) => results.mentions.extend(mentions.mentions),
+            Kind::Warning(warning) => answer.warnings.push(warning),
+            Kind::Done(done) => answer.done = Some(done),
+            // Progress is no result, and the other kinds are not sent yet.
+            _ => continue,
+        }
+        bytes += size;
         if bytes > max {
             return Err(Refusal::ResultTooLarge { max });
-        }
-        match event.event.and_then(|event| event.kind) {
-            Some(Kind::Ready(ready)) => answer.ready = Some(ready),
-            Some(Kind::Mentions(mentions)) => results.mentions.extend(mentions.mentions),
-            Some(Kind::Warning(warning)) => answer.warnings.push(warning),
-            Some(Kind::Done(done)) => answer.done = Some(done),
-            // Progress is no result, and the other kinds are not sent yet.
-            _ => {}
         }
     }
     answer.results = Some(results);
