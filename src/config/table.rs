@@ -176,6 +176,14 @@ table! {
             "Length of one label or description.",
             "a long sentence; every window reads it again.",
             "compute: room that the text does not have.";
+        questions_max: NonZeroUsize, from_to(1, 1_024), "32",
+            "Questions of one task.",
+            "each question reads the whole document again.",
+            "compute: a pass over every window; memory: the best answers.";
+        relation_passes_max: NonZeroUsize, from_to(1, 1_024), "16",
+            "Passes in which the heads of one window ask for their tails.",
+            "16 passes ask for some 300 pairs of head and relation, more than a window of prose has.",
+            "compute: passes over a window that is dense with arguments.";
     }
     /// The model.
     model: Model {

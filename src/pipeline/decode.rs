@@ -3,6 +3,8 @@
 //! Token level (gliner 0.2.29): a span starts where `start > t`, ends where `end > t`, and
 //! every word in it has `inside >= t`.
 
+use std::ops::Range;
+
 use super::ports::ScoreMode;
 use super::schema::Threshold;
 use super::scores::Scores;
@@ -33,6 +35,8 @@ impl Candidate {
 pub struct DecodeWindow {
     /// The document's number of the window's first word.
     pub first_word: u64,
+    /// Rows of the scores before the window's first word: the words of the prompt, which no span may touch.
+    pub prefix_words: usize,
     /// Words in the window whose spans it owns, counted from the window's first word: half-open.
     pub core: (usize, usize),
     /// The schema's number of the first label that was asked for.
@@ -55,7 +59,7 @@ pub fn decode(
 ) {
     for (label, threshold) in (0u32..).zip(thresholds) {
         let limit = threshold.get();
-        for first in window.core.0..window.core.1 {
+        for first in window.prefix_words + window.core.0..window.prefix_words + window.core.1 {
             let start = scores.cell(first, label as usize).start;
             // What is no number is over no threshold.
             if start.is_nan() || start <= limit {
@@ -76,8 +80,8 @@ pub fn decode(
                         ScoreMode::Mean => mean(sum, last + 1 - first),
                     };
                     sink(Candidate {
-                        start: window.first_word + first as u64,
-                        end: window.first_word + last as u64 + 1,
+                        start: window.first_word + (first - window.prefix_words) as u64,
+                        end: window.first_word + (last - window.prefix_words) as u64 + 1,
                         label: window.first_label + label,
                         score,
                     });
@@ -85,6 +89,53 @@ pub fn decode(
             }
         }
     }
+}
+
+/// What the scores say about one span, whatever the threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judgement {
+    /// Score as [`ScoreMode`] says; 0 where the model returned no numbers.
+    pub score: f32,
+    /// The smaller one of start and end.
+    edges: f32,
+    /// The smallest inside.
+    inside: f32,
+}
+
+impl Judgement {
+    /// Whether [`decode`] would find the span.
+    #[must_use]
+    pub fn is_over(self, threshold: Threshold) -> bool {
+        self.edges > threshold.get() && self.inside >= threshold.get()
+    }
+}
+
+/// Judges the span of these words for one label.
+///
+/// # Panics
+/// When the span is empty or not in the window.
+#[must_use]
+pub fn judge(scores: &Scores, label: usize, words: Range<usize>, mode: ScoreMode) -> Judgement {
+    let (first, last) = (words.start, words.end - 1);
+    let mut inside = f32::INFINITY;
+    let mut sum = 0.0;
+    let mut is_number = true;
+    for word in words.clone() {
+        let cell = scores.cell(word, label);
+        is_number &= !cell.inside.is_nan();
+        inside = inside.min(cell.inside);
+        sum += f64::from(cell.inside);
+    }
+    let (start, end) = (scores.cell(first, label).start, scores.cell(last, label).end);
+    if !is_number || start.is_nan() || end.is_nan() {
+        return Judgement { score: 0.0, edges: 0.0, inside: 0.0 };
+    }
+    let edges = start.min(end);
+    let score = match mode {
+        ScoreMode::Min => edges.min(inside),
+        ScoreMode::Mean => mean(sum, words.len()),
+    };
+    Judgement { score, edges, inside }
 }
 
 #[expect(
@@ -102,7 +153,7 @@ mod tests {
 
     fn spans(cells: &[[f32; 3]], core: (usize, usize), mode: ScoreMode) -> Vec<(u64, u64, f32)> {
         let scores = Scores::new(cells.len(), 1, cells.concat()).unwrap();
-        let window = DecodeWindow { first_word: 10, core, first_label: 0 };
+        let window = DecodeWindow { first_word: 10, prefix_words: 0, core, first_label: 0 };
         let mut found = Vec::new();
         let half = [Threshold::new(0.5).unwrap()];
         decode(&scores, window, &half, mode, &mut |c| found.push((c.start, c.end, c.score)));
@@ -127,6 +178,29 @@ mod tests {
         let nan = f32::NAN;
         let cells = [[nan, 0.9, 0.9], [0.9, 0.9, nan], [0.9, nan, 0.9]];
         assert_eq!(spans(&cells, (0, 3), ScoreMode::Min), []);
+    }
+
+    #[test]
+    fn judges_a_span_as_it_would_be_found() {
+        let cells = [[0.75, 0.0, 1.0], [0.0, 0.875, 0.5]];
+        let scores = Scores::new(2, 1, cells.concat()).unwrap();
+        let judged = |mode| judge(&scores, 0, 0..2, mode);
+        assert_eq!(judged(ScoreMode::Min).score, 0.5);
+        assert_eq!(judged(ScoreMode::Mean).score, 0.75);
+        let over = |t| judged(ScoreMode::Min).is_over(Threshold::new(t).unwrap());
+        assert!(over(0.5) && !over(0.51), "an inside of the threshold is enough");
+        let nan = Scores::new(1, 1, vec![0.9, f32::NAN, 0.9]).unwrap();
+        assert_eq!(judge(&nan, 0, 0..1, ScoreMode::Min).score, 0.0);
+    }
+
+    #[test]
+    fn passes_over_the_words_of_the_prompt() {
+        let scores = Scores::new(4, 1, [[0.9, 0.9, 0.9]; 4].concat()).unwrap();
+        let window = DecodeWindow { first_word: 10, prefix_words: 2, core: (0, 1), first_label: 0 };
+        let half = [Threshold::new(0.5).unwrap()];
+        let mut found = Vec::new();
+        decode(&scores, window, &half, ScoreMode::Min, &mut |c| found.push((c.start, c.end)));
+        assert_eq!(found, [(10, 11), (10, 12)]);
     }
 
     #[test]

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::decode::Candidate;
+use super::event::{DocumentError, Event, Input, Progress, Summary, Warning, WindowId};
+use super::finding::{Finding, Found};
 use super::intake::{Intake, IntakeCounts};
-use super::line::{LineCounts, TaskLine};
-use super::offset::{Position, TextRange};
-use super::plan::{Plan, PlanWarning};
-use super::scores::{Scores, ShapeError, WindowInput};
+use super::line::TaskLine;
+use super::offset::Position;
+use super::plan::{Interim, Plan, PlanWarning};
+use super::scores::{Scores, WindowInput};
 use super::window::Words;
 
 /// Bytes that are read in one step, so that one step stays short.
@@ -22,144 +23,6 @@ const STEP_BYTES: usize = 4 << 10;
 /// Words after which the share of unknown ones is judged, and the share that is worth a warning.
 const VOCABULARY_WORDS: u64 = 1000;
 const VOCABULARY_UNKNOWN_PERCENT: u64 = 20;
-
-/// What can happen to a document.
-#[derive(Debug)]
-pub enum Input {
-    /// The next bytes. Hand them in only while [`Document::wants_input`].
-    Bytes(Bytes),
-    /// Everything before this place is to be decided as if the text ended here.
-    Flush,
-    /// The text is complete.
-    Finish,
-    /// A window was scored.
-    Scored(WindowId, Scores),
-    /// Time passed: progress is to be told even if there is none.
-    Tick,
-}
-
-/// What a document says.
-#[derive(Debug)]
-pub enum Event {
-    /// A window wants to be scored.
-    Window(WindowId, WindowInput),
-    /// A result, final.
-    Mention(Mention),
-    /// Everything before the watermark is out.
-    Progress(Progress),
-    /// Something the client should know.
-    Warning(Warning),
-    /// The document cannot go on. Nothing follows.
-    Failed(DocumentError),
-    /// The document is complete. Nothing follows.
-    Done(Summary),
-}
-
-/// Names a window that is being scored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WindowId {
-    task: usize,
-    window: u64,
-    group: usize,
-}
-
-/// A final result of an entities task.
-#[derive(Clone, PartialEq)]
-pub struct Mention {
-    /// Index of the task in the plan.
-    pub task: usize,
-    /// Number among the task's results, from 0.
-    pub ordinal: u64,
-    /// Index of the label in the task's schema.
-    pub label: u32,
-    /// Probability-like score.
-    pub score: f32,
-    /// Where it stands.
-    pub range: TextRange,
-    /// Its text, if text is kept and no blank stretch without end stands in it.
-    pub text: Option<String>,
-}
-
-impl std::fmt::Debug for Mention {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mention")
-            .field("task", &self.task)
-            .field("ordinal", &self.ordinal)
-            .field("label", &self.label)
-            .field("score", &self.score)
-            .field("range", &self.range)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How far a document has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Everything that starts before this place is final, in all tasks.
-    pub watermark: Position,
-    /// Bytes handed in.
-    pub received_bytes: u64,
-}
-
-/// Something a client should know, told once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Warning {
-    /// The plan says so.
-    Plan {
-        /// Index of the task.
-        task: usize,
-        /// Index in the task's list of warnings.
-        index: usize,
-    },
-    /// The model's tokenizer knows little of this text.
-    OutsideVocabulary {
-        /// Unknown words among those looked at.
-        unknown: u64,
-        /// Words looked at.
-        words: u64,
-    },
-    /// A word without end was closed.
-    WordCut,
-    /// A word gave the encoder fewer pieces than it has.
-    WordPiecesCut,
-    /// A window had more candidates than are held.
-    CandidatesDropped,
-    /// A cluster of overlapping candidates was decided early.
-    ClusterForced,
-}
-
-/// Why a document cannot go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DocumentError {
-    /// The bytes are not UTF-8.
-    #[error("the bytes are not UTF-8 at byte {at}")]
-    InvalidUtf8 {
-        /// Offset of the first byte of the invalid part.
-        at: u64,
-    },
-    /// A flush stands inside a code point.
-    #[error("a flush stands inside a code point at byte {at}")]
-    FlushInsideCodePoint {
-        /// Bytes before the flush.
-        at: u64,
-    },
-    /// The model returned something else than was asked for.
-    #[error(transparent)]
-    Scores(#[from] ShapeError),
-}
-
-/// What a complete document amounts to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// All of it.
-    pub received: Position,
-    /// Words read, every one of them scored.
-    pub words: u64,
-    /// What was met on the way.
-    pub intake: IntakeCounts,
-    /// What happened in each task.
-    pub tasks: Vec<LineCounts>,
-}
 
 /// One document.
 #[derive(Debug)]
@@ -172,7 +35,8 @@ pub struct Document {
     /// Windows that wait for a free place.
     ready: VecDeque<(WindowId, WindowInput)>,
     in_flight: usize,
-    mentions: VecDeque<(usize, Candidate)>,
+    /// Results that wait to be polled, with their tasks.
+    found: VecDeque<(usize, Finding)>,
     ordinals: Vec<u64>,
     warnings: VecDeque<Warning>,
     told: Told,
@@ -196,6 +60,8 @@ enum Phase {
     Open,
     /// The text is complete.
     Finished,
+    /// The results that come last were handed out.
+    Concluded,
     /// The last event is out.
     Ended,
 }
@@ -206,6 +72,7 @@ struct Told {
     intake: IntakeCounts,
     candidates_dropped: u64,
     clusters_forced: u64,
+    relations_limited: u64,
     vocabulary: bool,
 }
 
@@ -228,7 +95,7 @@ impl Document {
             received_bytes: 0,
             ready: VecDeque::new(),
             in_flight: 0,
-            mentions: VecDeque::new(),
+            found: VecDeque::new(),
             ordinals: vec![0; plan.tasks.len()],
             warnings,
             told: Told::default(),
@@ -325,8 +192,13 @@ impl Document {
         if let Some(warning) = self.warnings.pop_front() {
             return Some(Event::Warning(warning));
         }
-        if let Some((task, candidate)) = self.mentions.pop_front() {
-            return Some(Event::Mention(self.mention(task, candidate)));
+        if let Some((task, finding)) = self.found.pop_front() {
+            let ordinal = self.ordinals[task];
+            self.ordinals[task] += 1;
+            return Some(Event::Found(Found { task, ordinal, finding }));
+        }
+        if let Some(interim) = self.poll_interim() {
+            return Some(interim);
         }
         let watermark = self.lines.iter().map(|line| line.watermark(&self.intake)).min();
         let watermark = watermark.unwrap_or_default();
@@ -338,12 +210,32 @@ impl Document {
         None
     }
 
+    /// How the results of a task stand that come last, if that changed and somebody wants to know.
+    fn poll_interim(&mut self) -> Option<Event> {
+        if self.plan.interim == Interim::Silent || self.phase == Phase::Concluded {
+            return None;
+        }
+        let tasks = self.lines.iter_mut().zip(&self.plan.tasks).enumerate();
+        for (task, (line, plan)) in tasks {
+            let mut findings = Vec::new();
+            if line.tell_changed(plan, &self.intake, &mut |finding| findings.push(finding)) {
+                return Some(Event::Interim { task, findings });
+            }
+        }
+        None
+    }
+
     fn poll_end(&mut self) -> Option<Event> {
         if self.phase == Phase::Open || self.lines.iter().any(|line| !line.is_idle()) {
             return None;
         }
-        if self.warn_about_vocabulary(1) {
-            return self.poll_outbox();
+        if self.phase == Phase::Finished {
+            self.phase = Phase::Concluded;
+            self.conclude();
+            self.warn_about_vocabulary(1);
+            if let Some(event) = self.poll_outbox() {
+                return Some(event);
+            }
         }
         self.phase = Phase::Ended;
         Some(Event::Done(Summary {
@@ -354,29 +246,22 @@ impl Document {
         }))
     }
 
-    fn mention(&mut self, task: usize, candidate: Candidate) -> Mention {
-        let ordinal = self.ordinals[task];
-        self.ordinals[task] += 1;
-        Mention {
-            task,
-            ordinal,
-            label: candidate.label,
-            score: candidate.score,
-            range: self.intake.range(candidate.start, candidate.end),
-            text: self.intake.text(candidate.start, candidate.end),
+    fn conclude(&mut self) {
+        let found = &mut self.found;
+        for (task, (line, plan)) in self.lines.iter_mut().zip(&self.plan.tasks).enumerate() {
+            line.settle(&self.intake, &mut |finding| found.push_back((task, finding)));
+            line.conclude(plan, &self.intake, &mut |finding| found.push_back((task, finding)));
         }
     }
 
     fn cut_window(&mut self) -> bool {
-        for (task, line) in self.lines.iter_mut().enumerate() {
-            if let Some(cut) = line.cut(&self.plan.tasks[task], &self.intake) {
-                let window = cut.number;
-                self.ready.extend(
-                    cut.inputs
-                        .into_iter()
-                        .enumerate()
-                        .map(|(group, input)| (WindowId { task, window, group }, input)),
-                );
+        for task in 0..self.lines.len() {
+            let (line, plan) = (&mut self.lines[task], &self.plan.tasks[task]);
+            if let Some(cut) = line.cut(plan, &*self.plan.encoder, &self.intake) {
+                let named = cut.into_iter().map(|(pass, input)| (WindowId { task, pass }, input));
+                self.ready.extend(named);
+                // A window that needs no pass is decided already.
+                self.merge(task);
                 return true;
             }
         }
@@ -385,7 +270,6 @@ impl Document {
 
     /// Reads one step of what was handed in; false when there is nothing to read.
     fn read_step(&mut self) -> bool {
-        // Mentions that wait were polled before, so nothing but the lines needs old words.
         let needed = self.lines.iter().map(TaskLine::needed_from).min().unwrap_or(u64::MAX);
         self.intake.forget_before(needed.min(self.intake.settled()));
         let Some(front) = self.inbox.front_mut() else { return false };
@@ -422,8 +306,9 @@ impl Document {
         // The word just closed may complete windows; they are cut first, and this is called again.
         if self.intake.settled() == before {
             self.inbox.pop_front();
-            for line in &mut self.lines {
+            for (task, line) in self.lines.iter_mut().enumerate() {
                 stop(line, before);
+                line.settle(&self.intake, &mut |finding| self.found.push_back((task, finding)));
             }
         }
         Ok(())
@@ -434,25 +319,38 @@ impl Document {
         if self.is_over() {
             return;
         }
-        let line = &mut self.lines[id.task];
-        let plan = &self.plan.tasks[id.task];
-        if let Err(error) = line.resolve(plan, (id.window, id.group), scores) {
+        let (line, plan) = (&mut self.lines[id.task], &self.plan.tasks[id.task]);
+        if let Err(error) = line.resolve(plan, id.pass, scores) {
             self.failure = Some(error.into());
             return;
         }
-        let mentions = &mut self.mentions;
-        while line.merge_next(&self.intake, &mut |mention| mentions.push_back((id.task, mention))) {
-        }
-        let counts = line.counts();
-        if counts.candidates_dropped > 0 && self.told.candidates_dropped == 0 {
+        self.merge(id.task);
+        self.warn_about_limits(id.task);
+    }
+
+    /// Takes the windows of a task that are scored, in order.
+    fn merge(&mut self, task: usize) {
+        let (line, found) = (&mut self.lines[task], &mut self.found);
+        while line.merge_next(&self.intake, &mut |finding| found.push_back((task, finding))) {}
+    }
+
+    /// Tells once a document that a bound of a task was reached.
+    fn warn_about_limits(&mut self, task: usize) {
+        let counts = self.lines[task].counts();
+        let told = &mut self.told;
+        if counts.candidates_dropped > 0 && told.candidates_dropped == 0 {
             self.warnings.push_back(Warning::CandidatesDropped);
         }
-        if counts.clusters_forced > 0 && self.told.clusters_forced == 0 {
+        if counts.clusters_forced > 0 && told.clusters_forced == 0 {
             self.warnings.push_back(Warning::ClusterForced);
         }
+        if counts.relations_limited > 0 && told.relations_limited == 0 {
+            self.warnings.push_back(Warning::RelationsLimited { task });
+        }
         // Summed over the tasks, so that each is told once a document.
-        self.told.candidates_dropped += counts.candidates_dropped;
-        self.told.clusters_forced += counts.clusters_forced;
+        told.candidates_dropped += counts.candidates_dropped;
+        told.clusters_forced += counts.clusters_forced;
+        told.relations_limited += counts.relations_limited;
     }
 
     fn warn_about_intake(&mut self) {
@@ -468,17 +366,15 @@ impl Document {
     }
 
     /// Judges the vocabulary once, as soon as `words_min` words are there.
-    fn warn_about_vocabulary(&mut self, words_min: u64) -> bool {
+    fn warn_about_vocabulary(&mut self, words_min: u64) {
         let words = self.intake.settled();
         if self.told.vocabulary || words < words_min {
-            return false;
+            return;
         }
         self.told.vocabulary = true;
         let unknown = self.intake.counts().unknown_words;
-        let many = unknown * 100 > words * VOCABULARY_UNKNOWN_PERCENT;
-        if many {
+        if unknown * 100 > words * VOCABULARY_UNKNOWN_PERCENT {
             self.warnings.push_back(Warning::OutsideVocabulary { unknown, words });
         }
-        many
     }
 }

@@ -6,22 +6,31 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::finding::Span;
 use super::offset::{Position, TextRange};
 use super::pieces::{PieceCache, Pieces};
 use super::plan::{KeepText, Plan};
+use super::prefix::Prefix;
+use super::scores::{Prompt, WindowInput};
 use super::utf8::{Decoded, InvalidUtf8, Utf8Decoder};
 use super::window::{WordShape, Words};
 use super::words::{SplitWord, WordSplitter};
 
 /// Forgotten text is given back once it is this much and half of what is held.
 const TEXT_WASTE_BYTES: usize = 16 << 10;
+/// Text of a result that waits for the last window; a longer one is given by its place alone.
+const HELD_TEXT_BYTES_MAX: usize = 16 << 10;
 
 /// Reads a document and holds what is needed of it.
 pub struct Intake {
     invalid_utf8: InvalidUtf8,
+    /// Text is kept, for results or for the prompts of relations.
     keep_text: KeepText,
+    /// Results carry text.
+    give_text: KeepText,
     /// Pieces that some task reads of one word; no more are held.
     word_pieces_max: usize,
     decoder: Utf8Decoder,
@@ -62,7 +71,8 @@ impl Intake {
     pub fn new(plan: &Plan) -> Self {
         Self {
             invalid_utf8: plan.invalid_utf8,
-            keep_text: plan.keep_text,
+            keep_text: plan.text_needed(),
+            give_text: plan.keep_text,
             word_pieces_max: plan
                 .tasks
                 .iter()
@@ -146,6 +156,53 @@ impl Intake {
             start: self.word(first).split.range.start,
             end: self.word(end - 1).split.range.end,
         }
+    }
+
+    /// A window as a model reads it.
+    #[must_use]
+    pub fn window(
+        &self,
+        prompt: &Arc<Prompt>,
+        prefix: &Prefix,
+        words: Range<u64>,
+        word_pieces_max: usize,
+    ) -> WindowInput {
+        let mut pieces = Vec::new();
+        let word_ends = words
+            .map(|word| {
+                pieces.extend_from_slice(self.pieces(word, word_pieces_max));
+                u32::try_from(pieces.len()).expect("a window has far fewer pieces than 2^32")
+            })
+            .collect();
+        let mut input = WindowInput { prompt: Arc::clone(prompt), pieces, word_ends };
+        prefix.join(&mut input);
+        input
+    }
+
+    /// The text of these words as a label is made of it: where blanks without end stand between two, one blank does.
+    #[must_use]
+    pub fn words_text(&self, first: u64, end: u64) -> String {
+        self.text(first, end).unwrap_or_else(|| {
+            let words: Vec<_> = (first..end).filter_map(|word| self.text(word, word + 1)).collect();
+            words.join(" ")
+        })
+    }
+
+    /// Where these words stand, with their text if results carry it.
+    #[must_use]
+    pub fn span(&self, first: u64, end: u64) -> Span {
+        let text = match self.give_text {
+            KeepText::Yes => self.text(first, end),
+            KeepText::No => None,
+        };
+        Span { range: self.range(first, end), text }
+    }
+
+    /// The same for a result that waits for the last window.
+    #[must_use]
+    pub fn held_span(&self, first: u64, end: u64) -> Span {
+        let span = self.span(first, end);
+        Span { text: span.text.filter(|text| text.len() <= HELD_TEXT_BYTES_MAX), ..span }
     }
 
     /// The text of these words and what stands between them, if text is kept: that of a blank stretch

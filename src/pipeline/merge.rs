@@ -74,6 +74,20 @@ impl Selection {
         self.cluster.push(candidate);
     }
 
+    /// Takes the candidates of the next window, in any order, whose core ends before `core_end`.
+    pub fn take(
+        &mut self,
+        mut candidates: Vec<Candidate>,
+        core_end: u64,
+        sink: &mut impl FnMut(Candidate),
+    ) {
+        candidates.sort_by_key(Candidate::enumeration_key);
+        for candidate in candidates {
+            self.push(candidate, sink);
+        }
+        self.advance(core_end, sink);
+    }
+
     /// States that every later candidate starts at `frontier` or behind it.
     pub fn advance(&mut self, frontier: u64, sink: &mut impl FnMut(Candidate)) {
         if !self.cluster.is_empty() && self.cluster_end <= frontier {

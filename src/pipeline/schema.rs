@@ -1,4 +1,4 @@
-//! What to look for. A value of these types is known to be usable.
+//! Names to look for, checked: what is wrong with one says where in the request it stands.
 
 use std::fmt;
 
@@ -38,17 +38,31 @@ pub enum LabelsPerSpan {
     Many,
 }
 
-/// An entities task as a client wrote it: nothing is checked yet.
-#[derive(Clone, Debug)]
-pub struct EntitiesRequest {
-    /// Labels in the order of the request.
-    pub labels: Vec<LabelRequest>,
-    /// Threshold of labels without one of their own.
-    pub threshold: Option<f32>,
-    /// Flat or nested.
-    pub overlap: Overlap,
-    /// One label a range or many.
-    pub labels_per_span: LabelsPerSpan,
+/// A part of a task's request, so that a mistake can be told by its place. Numbers count from 0, as sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The task itself.
+    Task,
+    /// One of its labels.
+    Label(usize),
+    /// One of its relations.
+    Relation(usize),
+    /// A label of the heads of a relation.
+    HeadLabel(usize, usize),
+    /// A label of the tails of a relation.
+    TailLabel(usize, usize),
+    /// One of its questions.
+    Question(usize),
+    /// Its instruction.
+    Instruction,
+    /// How many answers it wants.
+    AnswersMax,
+    /// How many words it wants.
+    WordsMax,
+    /// How far head and tail may stand apart.
+    Distance,
+    /// The threshold of arguments.
+    ArgumentThreshold,
 }
 
 /// A label as a client wrote it.
@@ -81,8 +95,8 @@ pub struct Label {
     pub prompt: Box<str>,
     /// The label's threshold.
     pub threshold: Threshold,
-    /// Where the label stands in the request, duplicates counted.
-    pub request_index: usize,
+    /// Where the label stands in the request.
+    pub part: Part,
 }
 
 impl fmt::Debug for Label {
@@ -90,20 +104,9 @@ impl fmt::Debug for Label {
         f.debug_struct("Label")
             .field("name_bytes", &self.name.len())
             .field("threshold", &self.threshold)
-            .field("request_index", &self.request_index)
+            .field("part", &self.part)
             .finish_non_exhaustive()
     }
-}
-
-/// An entities task that can be run: at least one label, no two of one name.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EntitySchema {
-    /// Labels in the order of the request.
-    pub labels: Vec<Label>,
-    /// Flat or nested.
-    pub overlap: Overlap,
-    /// One label a range or many.
-    pub labels_per_span: LabelsPerSpan,
 }
 
 /// Bounds of what a request may ask for.
@@ -111,114 +114,119 @@ pub struct EntitySchema {
 pub struct SchemaLimits {
     /// Labels of one task.
     pub labels_max: usize,
-    /// Bytes of one name or description.
+    /// Bytes of one name, description, question or instruction.
     pub label_bytes_max: usize,
+    /// Questions of one task.
+    pub questions_max: usize,
+    /// Passes of the second stage of relations over one window.
+    pub relation_passes_max: usize,
 }
 
-impl EntitySchema {
-    /// Checks a request. `default_threshold` is the model's for the task.
-    ///
-    /// # Errors
-    /// Every [`SchemaError`] that the request has.
-    pub fn new(
-        request: &EntitiesRequest,
-        default_threshold: f32,
-        limits: SchemaLimits,
-    ) -> Result<Self, Vec<SchemaError>> {
-        if request.labels.is_empty() {
-            return Err(vec![SchemaError::NoLabels]);
-        }
-        if request.labels.len() > limits.labels_max {
-            let actual = request.labels.len();
-            return Err(vec![SchemaError::TooManyLabels { actual, limit: limits.labels_max }]);
-        }
-        let mut errors = Vec::new();
-        let task_threshold = match Threshold::new(request.threshold.unwrap_or(default_threshold)) {
-            Ok(threshold) => Some(threshold),
-            Err(value) => {
-                errors.push(SchemaError::Threshold { label: None, value });
-                None
-            }
-        };
-        let mut labels: Vec<Label> = Vec::with_capacity(request.labels.len());
-        for (index, label) in request.labels.iter().enumerate() {
-            match check_label(index, label, task_threshold, limits) {
-                Ok(label) => match labels.iter().find(|known| known.name == label.name) {
-                    None => labels.push(label),
-                    Some(known)
-                        if known.prompt == label.prompt && known.threshold == label.threshold => {}
-                    Some(known) => {
-                        errors.push(SchemaError::Duplicate {
-                            label: index,
-                            first: known.request_index,
-                        });
-                    }
-                },
-                Err(error) => errors.extend(error),
-            }
-        }
-        if errors.is_empty() {
-            Ok(Self { labels, overlap: request.overlap, labels_per_span: request.labels_per_span })
-        } else {
-            Err(errors)
+/// Checks `requests` one by one. A repetition with equal settings is dropped, one with others is a mistake.
+///
+/// `place` says where the label of a number stands in the request. Without `threshold` the task's own was no threshold,
+/// which was reported already.
+#[must_use]
+pub fn check_labels(
+    requests: &[LabelRequest],
+    place: &dyn Fn(usize) -> Part,
+    threshold: Option<Threshold>,
+    limits: SchemaLimits,
+    errors: &mut Vec<SchemaError>,
+) -> Vec<Label> {
+    let mut labels: Vec<Label> = Vec::with_capacity(requests.len());
+    for (index, request) in requests.iter().enumerate() {
+        if let Some(label) = check_label(request, place(index), threshold, limits, errors) {
+            add_label(&mut labels, label, errors);
         }
     }
+    labels
 }
 
-/// `None` stands for a label that only suffers from the task's threshold, which was reported already.
-fn check_label(
-    index: usize,
+/// Adds a label unless its name is known, and says where it stands then.
+pub fn add_label(labels: &mut Vec<Label>, label: Label, errors: &mut Vec<SchemaError>) -> usize {
+    let Some(known) = labels.iter().position(|known| known.name == label.name) else {
+        labels.push(label);
+        return labels.len() - 1;
+    };
+    let first = &labels[known];
+    if first.prompt != label.prompt || first.threshold != label.threshold {
+        errors.push(SchemaError::new(label.part, Problem::Duplicate { first: first.part }));
+    }
+    known
+}
+
+/// Checks one label; `None` where it cannot be used.
+pub fn check_label(
     label: &LabelRequest,
+    part: Part,
     task_threshold: Option<Threshold>,
     limits: SchemaLimits,
-) -> Result<Label, Option<SchemaError>> {
+    errors: &mut Vec<SchemaError>,
+) -> Option<Label> {
     let name = label.name.trim();
     if name.is_empty() {
-        return Err(Some(SchemaError::EmptyName { label: index }));
+        errors.push(SchemaError::new(part, Problem::EmptyName));
+        return None;
     }
     let description = label.description.as_deref().map(str::trim).filter(|text| !text.is_empty());
     for actual in [name.len(), description.map_or(0, str::len)] {
         if actual > limits.label_bytes_max {
             let limit = limits.label_bytes_max;
-            return Err(Some(SchemaError::LabelTooLong { label: index, actual, limit }));
+            errors.push(SchemaError::new(part, Problem::TooLong { actual, limit }));
+            return None;
         }
     }
-    let threshold = match label.threshold {
-        Some(value) => Threshold::new(value)
-            .map_err(|value| Some(SchemaError::Threshold { label: Some(index), value }))?,
-        None => task_threshold.ok_or(None)?,
+    let threshold = match label.threshold.map(Threshold::new) {
+        None => task_threshold?,
+        Some(Ok(threshold)) => threshold,
+        Some(Err(value)) => {
+            errors.push(SchemaError::new(part, Problem::Threshold { value }));
+            return None;
+        }
     };
     let prompt = description.unwrap_or(name).into();
-    Ok(Label { name: name.into(), prompt, threshold, request_index: index })
+    Some(Label { name: name.into(), prompt, threshold, part })
 }
 
-/// Why a task cannot be run. `label` is an index into the request.
+/// Why a task cannot be run.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum SchemaError {
+#[error("{problem}")]
+pub struct SchemaError {
+    /// Which part of the request.
+    pub part: Part,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+impl SchemaError {
+    /// States that something is wrong with a part.
+    #[must_use]
+    pub fn new(part: Part, problem: Problem) -> Self {
+        Self { part, problem }
+    }
+}
+
+/// What can be wrong with a part of a request.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Problem {
     /// Nothing is asked for.
-    #[error("name at least one label")]
-    NoLabels,
-    /// More labels than the server allows.
-    #[error("{actual} labels are more than the {limit} that this server allows in a task")]
-    TooManyLabels {
-        /// Labels in the request.
+    #[error("name at least one")]
+    Nothing,
+    /// More is asked for than the server allows.
+    #[error("{actual} are more than the {limit} that this server allows in a task")]
+    TooMany {
+        /// Labels, relations or questions in the request.
         actual: usize,
-        /// Labels allowed.
+        /// As many are allowed.
         limit: usize,
     },
-    /// A name is empty or blank.
+    /// A name, question or instruction is empty or blank.
     #[error("the name is empty")]
-    EmptyName {
-        /// Which label.
-        label: usize,
-    },
-    /// A name or description is too long.
-    #[error(
-        "{actual} bytes are more than the {limit} that this server allows in a name or description"
-    )]
-    LabelTooLong {
-        /// Which label.
-        label: usize,
+    EmptyName,
+    /// A text is too long.
+    #[error("{actual} bytes are more than the {limit} that this server allows here")]
+    TooLong {
         /// Bytes in the request.
         actual: usize,
         /// Bytes allowed.
@@ -227,40 +235,49 @@ pub enum SchemaError {
     /// A threshold is not between 0 and 1.
     #[error("the threshold {value} is not between 0 and 1 (both excluded)")]
     Threshold {
-        /// Which label; the task's own if absent.
-        label: Option<usize>,
         /// What was sent.
         value: f32,
     },
+    /// A number is out of its range.
+    #[error("{value} is not a number from 0 to {max}")]
+    OutOfRange {
+        /// What was sent.
+        value: i64,
+        /// The largest number allowed.
+        max: i64,
+    },
     /// The same name twice with other settings.
-    #[error("the name was used before with another description or threshold, by label {first}")]
+    #[error("the name was used before with another description or threshold{}", of(*.first))]
     Duplicate {
-        /// Which label.
-        label: usize,
-        /// The label that has the name.
-        first: usize,
+        /// The part that has the name.
+        first: Part,
     },
-    /// A label that the prompt cannot hold.
-    #[error("the label {source}")]
-    Unreadable {
-        /// Which label.
-        label: usize,
-        /// Why.
-        source: super::ports::LabelError,
-    },
-    /// A label that leaves too little room for text.
+    /// A name that the prompt cannot hold.
+    #[error("the name {0}")]
+    Unreadable(super::ports::LabelError),
+    /// A text that leaves too little room for the document.
     #[error(
-        "the label takes {pieces} pieces of the prompt and leaves {left} for text, fewer than the {needed} \
-         that are needed: shorten its description"
+        "the model reads {taken} {unit} of this in every window and has {left} left for the document, fewer than the \
+         {needed} that are needed: make it shorter"
     )]
     PromptTooLong {
-        /// Which label.
-        label: usize,
-        /// Pieces that a prompt with this label alone takes.
-        pieces: usize,
-        /// Pieces left for text.
+        /// What is counted: pieces or words.
+        unit: &'static str,
+        /// Taken by a prompt with this part alone.
+        taken: usize,
+        /// Left for text.
         left: usize,
-        /// Pieces that must be left.
+        /// Must be left.
         needed: usize,
     },
+}
+
+fn of(first: Part) -> String {
+    match first {
+        Part::Label(label) => format!(", by label {label}"),
+        Part::HeadLabel(relation, _) | Part::TailLabel(relation, _) => {
+            format!(", by relation {relation}")
+        }
+        _ => String::new(),
+    }
 }

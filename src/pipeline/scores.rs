@@ -110,6 +110,17 @@ impl Scores {
         Ok(Self { labels, probabilities })
     }
 
+    /// Checks that these are scores of so many words and labels.
+    ///
+    /// # Errors
+    /// [`ShapeError`] when they are not.
+    pub fn check(&self, words: usize, labels: usize) -> Result<(), ShapeError> {
+        if self.words() == words && self.labels == labels {
+            return Ok(());
+        }
+        Err(ShapeError { expected: words * labels * 3, actual: self.probabilities.len() })
+    }
+
     /// Labels of every word.
     #[must_use]
     pub fn labels(&self) -> usize {

@@ -13,7 +13,14 @@ use crate::pipeline::window::Geometry;
 pub const RESULTS_VERSION: u32 = 1;
 
 /// Tasks that this server answers.
-pub const TASKS: [TaskKind; 1] = [TaskKind::Entities];
+pub const TASKS: [TaskKind; 6] = [
+    TaskKind::Entities,
+    TaskKind::Relations,
+    TaskKind::Questions,
+    TaskKind::Summary,
+    TaskKind::Classify,
+    TaskKind::Open,
+];
 
 /// One model, ready to be asked, and the bounds of a call.
 #[derive(Debug)]

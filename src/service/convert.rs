@@ -1,11 +1,15 @@
-//! What a document says, as messages of the wire. The way in is [`super::order`].
+//! What a document says about itself, as messages of the wire. Its results are in [`super::results`], the way in is
+//! [`super::order`].
 
 use super::catalog::Catalog;
-use super::models::{duration, limits_to_wire, narrow, wide};
+use super::models::{duration, limits_to_wire, narrow};
 use super::order::Order;
-use crate::pipeline::document::{Mention, Progress, Summary, Warning};
-use crate::pipeline::offset::{Position, TextRange};
+use super::request::part;
+use super::results::signed;
+use crate::pipeline::event::{Progress, Summary, Warning};
 use crate::pipeline::plan::{PlanWarning, TaskPlan};
+use crate::pipeline::schema::Part;
+use crate::pipeline::task::TaskKind;
 use crate::wire;
 use crate::wire::event::Kind;
 use crate::wire::{LimitKind, WarningCode};
@@ -27,33 +31,12 @@ impl Order {
         }
     }
 
-    /// A final mention.
-    #[must_use]
-    pub fn mention(&self, mention: Mention) -> wire::Mention {
-        let (label, label_index) = &self.labels[mention.task][mention.label as usize];
-        let TextRange { start, end } = mention.range;
-        let range = |unit: fn(Position) -> u64| {
-            Some(wire::Range { start: signed(unit(start)), end: signed(unit(end)) })
-        };
-        wire::Mention {
-            task_id: self.task_ids[mention.task].clone(),
-            ordinal: signed(mention.ordinal),
-            label_index: *label_index,
-            label: label.clone(),
-            score: mention.score,
-            byte_range: range(|place| place.bytes),
-            codepoint_range: range(|place| place.chars),
-            utf16_range: if self.utf16 { range(|place| place.utf16) } else { None },
-            text: mention.text.unwrap_or_default(),
-        }
-    }
-
     /// Something the client should know.
     #[must_use]
     pub fn warning(&self, warning: Warning) -> wire::Warning {
         let (code, message, field) = match warning {
             Warning::Plan { task, index } => {
-                plan_warning(task, &self.plan.tasks[task].warnings[index])
+                self.plan_warning(task, &self.plan.tasks[task].warnings[index])
             }
             Warning::OutsideVocabulary { unknown, words } => (
                 WarningCode::TextOutsideVocabulary,
@@ -83,8 +66,37 @@ impl Order {
                 let message = "a chain of overlapping candidates was decided before its end; a higher threshold gives fewer";
                 (WarningCode::ClusterClosedEarly, message.to_owned(), String::new())
             }
+            Warning::RelationsLimited { task } => {
+                let message = "a window had more heads and relations than passes were allowed; the rest was not asked for";
+                let field = format!("config.tasks[{task}].relations");
+                (WarningCode::RelationPassesReached, message.to_owned(), field)
+            }
         };
         wire::Warning { code: code.into(), message, field }
+    }
+
+    fn plan_warning(&self, task: usize, warning: &PlanWarning) -> (WarningCode, String, String) {
+        let field = |of: Part| match &self.tasks[task].kind {
+            Some(kind) => part(&format!("config.tasks[{task}]"), kind, of),
+            None => String::new(),
+        };
+        match *warning {
+            PlanWarning::ManyPasses { passes } => (
+                WarningCode::ManyPasses,
+                format!(
+                    "the task takes {passes} passes over every window: fewer or shorter labels or questions are faster"
+                ),
+                field(Part::Task),
+            ),
+            PlanWarning::EqualLabels { first, second } => (
+                WarningCode::LabelsReadAlike,
+                format!(
+                    "the model reads this label like {} and cannot tell them apart",
+                    field(first)
+                ),
+                field(second),
+            ),
+        }
     }
 
     /// The last event of a document.
@@ -93,13 +105,13 @@ impl Order {
         let sum = |count: fn(&crate::pipeline::line::LineCounts) -> u64| {
             summary.tasks.iter().map(count).sum()
         };
-        let passes = summary.tasks.iter().zip(&self.plan.tasks);
         let results = self.task_ids.iter().zip(&summary.tasks);
         let limits = [
             (LimitKind::WordBytes, summary.intake.words_cut),
             (LimitKind::WordPieces, summary.intake.words_with_pieces_cut),
             (LimitKind::Cluster, sum(|counts| counts.clusters_forced)),
             (LimitKind::Candidates, sum(|counts| counts.candidates_dropped)),
+            (LimitKind::RelationPasses, sum(|counts| counts.relations_limited)),
             (LimitKind::Margin, sum(|counts| counts.windows_narrowed)),
         ];
         wire::Done {
@@ -107,13 +119,11 @@ impl Order {
             codepoints: signed(summary.received.chars),
             words: signed(summary.words),
             windows: signed(sum(|counts| counts.windows)),
-            passes: passes
-                .map(|(counts, plan)| signed(counts.windows) * wide(plan.groups.len()))
-                .sum(),
+            passes: signed(sum(|counts| counts.passes)),
             results: results
                 .map(|(id, counts)| wire::TaskCount {
                     task_id: id.clone(),
-                    results: signed(counts.mentions),
+                    results: signed(counts.results),
                 })
                 .collect(),
             limits_reached: limits
@@ -152,40 +162,24 @@ pub fn event(kind: Kind) -> wire::ExtractStreamResponse {
 
 fn task_plan(id: &str, plan: &TaskPlan) -> wire::TaskPlan {
     let geometry = plan.geometry;
-    let prompt = plan.groups.iter().map(|group| group.prompt.pieces()).max().unwrap_or(0);
+    let relation_passes_max = match &plan.kind {
+        TaskKind::Relations(relations) => relations.passes_max,
+        _ => 0,
+    };
+    let label_groups = match &plan.kind {
+        TaskKind::Questions(_) => 1,
+        _ => plan.passes.len(),
+    };
     wire::TaskPlan {
         task_id: id.to_owned(),
-        passes_per_window: narrow(plan.groups.len()),
-        label_groups: narrow(plan.groups.len()),
-        relation_passes_max: 0,
+        passes_per_window: narrow(plan.passes.len()),
+        label_groups: narrow(label_groups),
+        relation_passes_max: narrow(relation_passes_max),
         window_words_max: narrow(geometry.words_max),
-        window_pieces_max: narrow(geometry.pieces_max + prompt),
+        window_pieces_max: narrow(geometry.pieces_max + plan.prompt_pieces),
         core_words_max: narrow(geometry.words_max),
         left_margin_words: narrow(geometry.left_margin),
         right_margin_words: narrow(geometry.right_margin),
         mention_words_max: narrow(geometry.mention_words_max),
     }
-}
-
-fn plan_warning(task: usize, warning: &PlanWarning) -> (WarningCode, String, String) {
-    let labels = format!("config.tasks[{task}].entities.labels");
-    match warning {
-        PlanWarning::ManyPasses { passes } => (
-            WarningCode::ManyPasses,
-            format!(
-                "the labels take {passes} passes over every window: fewer or shorter ones are faster"
-            ),
-            labels,
-        ),
-        PlanWarning::EqualLabels { first, second } => (
-            WarningCode::LabelsReadAlike,
-            format!("the model reads label {second} like label {first} and cannot tell them apart"),
-            format!("{labels}[{second}]"),
-        ),
-    }
-}
-
-/// Counts and positions are signed on the wire; none is near 2^63.
-fn signed(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -111,10 +111,14 @@ async fn gather(
         let Some(kind) = event.event.and_then(|event| event.kind) else { continue };
         match kind {
             Kind::Ready(ready) => answer.ready = Some(ready),
-            Kind::Mentions(mentions) => results.mentions.extend(mentions.mentions),
+            Kind::Mentions(list) => results.mentions.extend(list.mentions),
+            Kind::Relations(list) => results.relations.extend(list.relations),
+            Kind::Answers(list) => results.answers.extend(list.answers),
+            Kind::Summary(list) => results.summary_spans.extend(list.spans),
+            Kind::Classes(list) => results.classes.extend(list.classes),
             Kind::Warning(warning) => answer.warnings.push(warning),
             Kind::Done(done) => answer.done = Some(done),
-            // Progress is no result, and the other kinds are not sent yet.
+            // Progress and interim lists are no results.
             _ => continue,
         }
         bytes += size;

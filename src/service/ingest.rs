@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::models::Limits;
 use super::refusal::{Refusal, Unexpected};
-use crate::pipeline::document::Input;
+use crate::pipeline::event::Input;
 use crate::wire;
 use crate::wire::chunk::OptionalOffsetBytes;
 use crate::wire::extract_stream_request::Kind;

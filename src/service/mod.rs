@@ -5,6 +5,8 @@ pub mod ingest;
 pub mod outbox;
 pub mod clocks;
 pub mod order;
+pub mod request;
+pub mod results;
 pub mod convert;
 pub mod catalog;
 pub mod extraction;

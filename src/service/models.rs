@@ -62,6 +62,8 @@ pub struct Limits {
     pub label_bytes_max: usize,
     /// Questions of a task.
     pub questions_max: usize,
+    /// Passes of the second stage of relations over one window.
+    pub relation_passes_max: usize,
     /// Bytes of a word.
     pub word_bytes_max: usize,
     /// Pieces of a word.
@@ -241,6 +243,7 @@ mod tests {
                 labels_max: 256,
                 label_bytes_max: 1024,
                 questions_max: 32,
+                relation_passes_max: 16,
                 word_bytes_max: 4096,
                 word_pieces_max: 64,
                 response_bytes_max: 256 << 10,

@@ -6,10 +6,9 @@ use prost::Message as _;
 
 use super::catalog::Catalog;
 use super::refusal::{FieldMistake, Mistake, Mistakes, Refusal};
-use crate::pipeline::plan::{KeepText, Plan, TaskPlan};
-use crate::pipeline::schema::{
-    EntitiesRequest, EntitySchema, LabelRequest, LabelsPerSpan, Overlap, SchemaLimits,
-};
+use super::request::{field_mistake, task_request};
+use crate::pipeline::plan::{Interim, KeepText, Plan, TaskPlan};
+use crate::pipeline::schema::SchemaLimits;
 use crate::pipeline::utf8::InvalidUtf8;
 use crate::wire;
 
@@ -25,8 +24,8 @@ pub struct Order {
     pub plan: Arc<Plan>,
     /// Ids of the tasks, in the order of the plan.
     pub task_ids: Vec<String>,
-    /// Names and request indices of each task's labels, by schema index.
-    pub labels: Vec<Vec<(String, i32)>>,
+    /// The tasks as they were sent, for what is told about their fields.
+    pub tasks: Vec<wire::Task>,
     /// Return UTF-16 positions too.
     pub utf16: bool,
     /// What results depend on.
@@ -47,7 +46,7 @@ impl Order {
         }
         let mut reader = Reader { catalog, mistakes: Vec::new() };
         let invalid_utf8 = reader.invalid_utf8(config.invalid_utf8);
-        reader.result_mode(config.result_mode);
+        let interim = reader.result_mode(config.result_mode);
         let utf16 = reader.utf16(&config.offset_encodings);
         reader.length("config.request_id", &config.request_id, ID_BYTES_MAX);
         reader.length("config.document_id", &config.document_id, ID_BYTES_MAX);
@@ -56,33 +55,26 @@ impl Order {
             return Err(Refusal::Config(mistakes));
         }
         let keep_text = if config.include_text { KeepText::Yes } else { KeepText::No };
-        let labels = tasks.iter().map(label_names).collect();
         let plan = Plan {
             tasks,
             encoder: Arc::clone(&catalog.encoder),
             invalid_utf8,
             keep_text,
+            interim,
             policy: catalog.policy,
         };
         let task_ids = config.tasks.iter().map(|task| task.id.clone()).collect();
+        let sent = config.tasks.clone();
         let what_matters = wire::Config {
             request_id: String::new(),
             document_id: String::new(),
             model: String::new(),
+            result_mode: 0,
             ..config
         };
         let fingerprint = catalog.fingerprint(&what_matters.encode_to_vec());
-        Ok(Self { plan: Arc::new(plan), task_ids, labels, utf16, fingerprint })
+        Ok(Self { plan: Arc::new(plan), task_ids, tasks: sent, utf16, fingerprint })
     }
-}
-
-fn label_names(plan: &TaskPlan) -> Vec<(String, i32)> {
-    let index = |at: usize| i32::try_from(at).unwrap_or(i32::MAX);
-    plan.schema
-        .labels
-        .iter()
-        .map(|label| (label.name.to_string(), index(label.request_index)))
-        .collect()
 }
 
 /// Collects mistakes on the way through a config.
@@ -113,14 +105,15 @@ impl Reader<'_> {
         }
     }
 
-    /// Interim lists are not built yet; nothing else depends on the mode.
-    fn result_mode(&mut self, value: i32) {
-        let mistake = match wire::ResultMode::try_from(value) {
-            Ok(wire::ResultMode::Unspecified | wire::ResultMode::FinalOnly) => return,
-            Ok(wire::ResultMode::Interim) => Mistake::TaskNotBuilt { kind: "interim results" },
-            Err(_unknown) => Mistake::UnknownValue { value },
-        };
-        self.mistake("config.result_mode", mistake);
+    fn result_mode(&mut self, value: i32) -> Interim {
+        match wire::ResultMode::try_from(value) {
+            Ok(wire::ResultMode::Unspecified | wire::ResultMode::FinalOnly) => Interim::Silent,
+            Ok(wire::ResultMode::Interim) => Interim::Told,
+            Err(_unknown) => {
+                self.mistake("config.result_mode", Mistake::UnknownValue { value });
+                Interim::Silent
+            }
+        }
     }
 
     fn utf16(&mut self, encodings: &[i32]) -> bool {
@@ -157,74 +150,27 @@ impl Reader<'_> {
     }
 
     fn task(&mut self, path: &str, task: &wire::Task) -> Option<TaskPlan> {
-        use wire::task::Kind;
-        let kind = match &task.kind {
-            Some(Kind::Entities(entities)) => {
-                return self.entities(&format!("{path}.entities"), entities);
-            }
-            Some(Kind::Relations(_)) => "relations",
-            Some(Kind::Questions(_)) => "questions",
-            Some(Kind::Summary(_)) => "summary",
-            Some(Kind::Classify(_)) => "classify",
-            Some(Kind::Open(_)) => "open",
-            None => {
-                self.mistake(path, Mistake::UnknownTask);
+        let request = match task_request(path, task) {
+            Ok(request) => request,
+            Err(mistake) => {
+                self.mistakes.push(mistake);
                 return None;
             }
         };
-        self.mistake(format!("{path}.{kind}"), Mistake::TaskNotBuilt { kind });
-        None
-    }
-
-    fn entities(&mut self, path: &str, task: &wire::EntitiesTask) -> Option<TaskPlan> {
-        let overlap = match wire::Overlap::try_from(task.overlap) {
-            Ok(wire::Overlap::Unspecified | wire::Overlap::Flat) => Overlap::Flat,
-            Ok(wire::Overlap::Nested) => Overlap::Nested,
-            Err(_unknown) => {
-                let value = task.overlap;
-                self.mistake(format!("{path}.overlap"), Mistake::UnknownValue { value });
-                return None;
-            }
-        };
-        let request = EntitiesRequest {
-            labels: task.labels.iter().map(label_request).collect(),
-            threshold: task
-                .optional_threshold
-                .map(|wire::entities_task::OptionalThreshold::Threshold(value)| value),
-            overlap,
-            labels_per_span: if task.multi_label {
-                LabelsPerSpan::Many
-            } else {
-                LabelsPerSpan::One
-            },
-        };
-        let catalog = self.catalog;
+        let Catalog { encoder, facts, policy, limits, .. } = self.catalog;
         let limits = SchemaLimits {
-            labels_max: catalog.limits.labels_max,
-            label_bytes_max: catalog.limits.label_bytes_max,
+            labels_max: limits.labels_max,
+            label_bytes_max: limits.label_bytes_max,
+            questions_max: limits.questions_max,
+            relation_passes_max: limits.relation_passes_max,
         };
-        let plan = EntitySchema::new(&request, catalog.facts.thresholds.entities, limits).and_then(
-            |schema| TaskPlan::new(schema, &*catalog.encoder, &catalog.facts, catalog.policy),
-        );
-        match plan {
+        match TaskPlan::new(&request, &**encoder, facts, *policy, limits) {
             Ok(plan) => Some(plan),
             Err(errors) => {
-                let labels = &request.labels;
-                let mistakes =
-                    errors.into_iter().map(|error| FieldMistake::of_entities(path, error, labels));
+                let mistakes = errors.into_iter().map(|error| field_mistake(path, task, error));
                 self.mistakes.extend(mistakes);
                 None
             }
         }
-    }
-}
-
-fn label_request(label: &wire::Label) -> LabelRequest {
-    LabelRequest {
-        name: label.name.clone(),
-        description: (!label.description.is_empty()).then(|| label.description.clone()),
-        threshold: label
-            .optional_threshold
-            .map(|wire::label::OptionalThreshold::Threshold(value)| value),
     }
 }

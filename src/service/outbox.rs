@@ -6,6 +6,7 @@ use std::mem;
 use prost::Message as _;
 
 use super::convert::event;
+use super::results::Outcome;
 use crate::wire;
 use crate::wire::event::Kind;
 
@@ -16,8 +17,8 @@ pub struct Outbox {
     held_bytes_max: usize,
     messages: VecDeque<wire::ExtractStreamResponse>,
     held_bytes: usize,
-    /// Mentions that will share a message.
-    group: Vec<wire::Mention>,
+    /// Results of one kind that will share a message.
+    group: Option<Kind>,
     group_bytes: usize,
 }
 
@@ -30,7 +31,7 @@ impl Outbox {
             held_bytes_max,
             messages: VecDeque::new(),
             held_bytes: 0,
-            group: Vec::new(),
+            group: None,
             group_bytes: 0,
         }
     }
@@ -44,20 +45,27 @@ impl Outbox {
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.group.is_empty()
+        self.messages.is_empty() && self.group.is_none()
     }
 
-    /// Adds a mention to the message that is being filled.
-    pub fn mention(&mut self, mention: wire::Mention) {
-        let bytes = mention.encoded_len() + 4;
+    /// Adds a result to the message that is being filled.
+    pub fn result(&mut self, outcome: Outcome) {
+        let bytes = outcome.encoded_len() + 4;
         if self.group_bytes + bytes > self.message_bytes_max {
             self.close_group();
         }
+        let other = match &mut self.group {
+            Some(group) => outcome.join(group),
+            None => Some(outcome),
+        };
+        if let Some(outcome) = other {
+            self.close_group();
+            self.group = Some(outcome.into());
+        }
         self.group_bytes += bytes;
-        self.group.push(mention);
     }
 
-    /// Adds any other event, behind the mentions before it.
+    /// Adds any other event, behind the results before it.
     pub fn event(&mut self, kind: Kind) {
         self.close_group();
         let message = event(kind);
@@ -65,12 +73,11 @@ impl Outbox {
         self.messages.push_back(message);
     }
 
-    /// Lets the mentions so far go as one message.
+    /// Lets the results so far go as one message.
     pub fn close_group(&mut self) {
-        if !self.group.is_empty() {
+        if let Some(group) = self.group.take() {
             self.held_bytes += mem::take(&mut self.group_bytes);
-            let mentions = mem::take(&mut self.group);
-            self.messages.push_back(event(Kind::Mentions(wire::Mentions { mentions })));
+            self.messages.push_back(event(group));
         }
     }
 

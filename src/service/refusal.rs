@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::pipeline::schema::{LabelRequest, SchemaError};
+use crate::pipeline::schema::SchemaError;
 
 /// Why a call ends without having done its work.
 #[derive(Debug, thiserror::Error)]
@@ -206,31 +206,6 @@ pub struct FieldMistake {
     pub mistake: Mistake,
 }
 
-impl FieldMistake {
-    /// What the pipeline says about the entities task at `path`, whose labels were `labels`.
-    #[must_use]
-    pub fn of_entities(path: &str, error: SchemaError, labels: &[LabelRequest]) -> Self {
-        let name = |label: usize| format!("labels[{label}].name");
-        // The model reads the description where there is one.
-        let prompt = |label: usize| {
-            let described = labels.get(label).is_some_and(|label| label.description.is_some());
-            format!("labels[{label}].{}", if described { "description" } else { "name" })
-        };
-        let field = match &error {
-            SchemaError::NoLabels | SchemaError::TooManyLabels { .. } => "labels".to_owned(),
-            SchemaError::EmptyName { label } | SchemaError::Duplicate { label, .. } => name(*label),
-            SchemaError::Threshold { label: None, .. } => "threshold".to_owned(),
-            SchemaError::Threshold { label: Some(label), .. } => {
-                format!("labels[{label}].threshold")
-            }
-            SchemaError::LabelTooLong { label, .. }
-            | SchemaError::Unreadable { label, .. }
-            | SchemaError::PromptTooLong { label, .. } => prompt(*label),
-        };
-        Self { field: format!("{path}.{field}"), mistake: error.into() }
-    }
-}
-
 /// What can be wrong with a field of the config.
 #[derive(Debug, thiserror::Error)]
 pub enum Mistake {
@@ -248,12 +223,6 @@ pub enum Mistake {
     /// A task without a kind, or of a kind from the future.
     #[error("the task has no kind that this server knows")]
     UnknownTask,
-    /// A task of a kind that comes later.
-    #[error("this server does not answer {kind} yet")]
-    TaskNotBuilt {
-        /// Name of the kind, as its field.
-        kind: &'static str,
-    },
     /// Two tasks of one id.
     #[error("task {first} has the same id: give each its own")]
     DuplicateTask {
@@ -282,27 +251,6 @@ pub enum Mistake {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_mistake_names_the_field_that_the_client_wrote() {
-        let label = |description: Option<&str>| LabelRequest {
-            name: "name".to_owned(),
-            description: description.map(str::to_owned),
-            threshold: None,
-        };
-        let labels = [label(None), label(Some("description"))];
-        let check = |error: SchemaError, field: &str| {
-            assert_eq!(FieldMistake::of_entities("task", error, &labels).field, field);
-        };
-        check(SchemaError::NoLabels, "task.labels");
-        check(SchemaError::EmptyName { label: 0 }, "task.labels[0].name");
-        let too_long = |label| SchemaError::LabelTooLong { label, actual: 9, limit: 8 };
-        check(too_long(0), "task.labels[0].name");
-        check(too_long(1), "task.labels[1].description");
-        let threshold = |label| SchemaError::Threshold { label, value: 2.0 };
-        check(threshold(None), "task.threshold");
-        check(threshold(Some(1)), "task.labels[1].threshold");
-    }
 
     #[test]
     fn a_message_tells_the_first_mistake_and_how_many_follow() {

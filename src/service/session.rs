@@ -1,4 +1,4 @@
-//! THE LINE: one document from its first chunk to its last result. Chunk, window, scores and mention meet
+//! THE LINE: one document from its first chunk to its last result. Chunk, window, scores and result meet
 //! here and nowhere else.
 //!
 //! Back-pressure: messages are read, and windows cut, only while the outbox has room; windows wait for the
@@ -22,7 +22,8 @@ use super::order::Order;
 use super::outbox::Outbox;
 use super::refusal::Refusal;
 use crate::engine::{Engine, EngineError};
-use crate::pipeline::document::{Document, DocumentError, Event, Input, WindowId};
+use crate::pipeline::document::Document;
+use crate::pipeline::event::{DocumentError, Event, Input, WindowId};
 use crate::pipeline::schedule::StreamId;
 use crate::pipeline::scores::Scores;
 use crate::wire;
@@ -127,7 +128,10 @@ where
                     let scores = self.engine.score(self.stream, input);
                     self.in_flight.push(Box::pin(async move { (id, scores.await) }));
                 }
-                Some(Event::Mention(mention)) => self.outbox.mention(self.order.mention(mention)),
+                Some(Event::Found(found)) => self.outbox.result(self.order.outcome(found)),
+                Some(Event::Interim { task, findings }) => {
+                    self.outbox.event(Kind::Interim(self.order.interim(task, findings)));
+                }
                 Some(Event::Progress(progress)) => {
                     self.outbox.event(Kind::Progress(convert::progress(progress)));
                 }

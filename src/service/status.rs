@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::refusal::{Mistake, Mistakes, Refusal};
 use crate::pipeline::ports::LabelError;
-use crate::pipeline::schema::SchemaError;
+use crate::pipeline::schema::{Problem, SchemaError};
 
 /// Domain of every `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "gleand.v1";
@@ -130,7 +130,6 @@ fn mistake_verdict(mistake: &Mistake) -> (Code, &'static str) {
     match mistake {
         Mistake::NoTask | Mistake::UnknownTask => (Code::InvalidArgument, "UNKNOWN_TASK"),
         Mistake::TooManyTasks { .. } => (Code::InvalidArgument, "TOO_MANY_TASKS"),
-        Mistake::TaskNotBuilt { .. } => (Code::Unimplemented, "TASK_NOT_BUILT"),
         Mistake::DuplicateTask { .. } => (Code::InvalidArgument, "DUPLICATE_TASK"),
         Mistake::UnknownValue { .. } | Mistake::TooLong { .. } => {
             (Code::InvalidArgument, "CONFIG_INVALID")
@@ -140,18 +139,17 @@ fn mistake_verdict(mistake: &Mistake) -> (Code, &'static str) {
 }
 
 fn schema_reason(error: &SchemaError) -> &'static str {
-    match error {
-        SchemaError::NoLabels => "LABELS_EMPTY",
-        SchemaError::TooManyLabels { .. } => "TOO_MANY_LABELS",
-        SchemaError::EmptyName { .. } => "LABEL_EMPTY",
-        SchemaError::LabelTooLong { .. } => "LABEL_TOO_LONG",
-        SchemaError::Threshold { .. } => "THRESHOLD_OUT_OF_RANGE",
-        SchemaError::Duplicate { .. } => "DUPLICATE_LABEL",
-        SchemaError::Unreadable { source: LabelError::SpecialToken { .. }, .. } => {
-            "LABEL_SPECIAL_TOKEN"
-        }
-        SchemaError::Unreadable { source: LabelError::NoPieces, .. } => "LABEL_UNREADABLE",
-        SchemaError::PromptTooLong { .. } => "PROMPT_TOO_LONG",
+    match &error.problem {
+        Problem::Nothing => "LABELS_EMPTY",
+        Problem::TooMany { .. } => "TOO_MANY_LABELS",
+        Problem::EmptyName => "LABEL_EMPTY",
+        Problem::TooLong { .. } => "LABEL_TOO_LONG",
+        Problem::Threshold { .. } => "THRESHOLD_OUT_OF_RANGE",
+        Problem::Duplicate { .. } => "DUPLICATE_LABEL",
+        Problem::OutOfRange { .. } => "CONFIG_INVALID",
+        Problem::Unreadable(LabelError::SpecialToken { .. }) => "LABEL_SPECIAL_TOKEN",
+        Problem::Unreadable(LabelError::NoPieces) => "LABEL_UNREADABLE",
+        Problem::PromptTooLong { .. } => "PROMPT_TOO_LONG",
     }
 }
 
@@ -252,6 +250,7 @@ mod tests {
 
     use super::super::refusal::{FieldMistake, Unexpected};
     use super::*;
+    use crate::pipeline::schema::Part;
 
     /// Code and reason as the schema documents them: `// CODE: …` above `ERROR_REASON_…`.
     fn documented() -> BTreeMap<String, String> {
@@ -278,16 +277,18 @@ mod tests {
 
     fn schema_errors() -> Vec<SchemaError> {
         let token = LabelError::SpecialToken { token: "<<ENT>>".to_owned() };
+        let label = |problem| SchemaError::new(Part::Label(1), problem);
         vec![
-            SchemaError::NoLabels,
-            SchemaError::TooManyLabels { actual: 300, limit: 256 },
-            SchemaError::EmptyName { label: 1 },
-            SchemaError::LabelTooLong { label: 1, actual: 300, limit: 256 },
-            SchemaError::Threshold { label: None, value: 1.5 },
-            SchemaError::Duplicate { label: 1, first: 0 },
-            SchemaError::Unreadable { label: 1, source: token },
-            SchemaError::Unreadable { label: 1, source: LabelError::NoPieces },
-            SchemaError::PromptTooLong { label: 1, pieces: 500, left: 12, needed: 96 },
+            SchemaError::new(Part::Task, Problem::Nothing),
+            SchemaError::new(Part::Task, Problem::TooMany { actual: 300, limit: 256 }),
+            label(Problem::EmptyName),
+            label(Problem::TooLong { actual: 300, limit: 256 }),
+            label(Problem::Threshold { value: 1.5 }),
+            label(Problem::Duplicate { first: Part::Label(0) }),
+            label(Problem::OutOfRange { value: -1, max: 16 }),
+            label(Problem::Unreadable(token)),
+            label(Problem::Unreadable(LabelError::NoPieces)),
+            label(Problem::PromptTooLong { unit: "pieces", taken: 500, left: 12, needed: 96 }),
         ]
     }
 
@@ -320,7 +321,6 @@ mod tests {
             mistakes(Mistake::NoTask),
             mistakes(Mistake::TooManyTasks { count: 99, max: 16 }),
             mistakes(Mistake::UnknownTask),
-            mistakes(Mistake::TaskNotBuilt { kind: "summary" }),
             mistakes(Mistake::DuplicateTask { first: 0 }),
             mistakes(Mistake::UnknownValue { value: 9 }),
             mistakes(Mistake::TooLong { bytes: 300, max: 256 }),
@@ -404,7 +404,7 @@ mod tests {
         let long = "é".repeat(5_000);
         let many = (0..5_000).map(|index| FieldMistake {
             field: format!("config.tasks[{index}].{long}"),
-            mistake: SchemaError::Threshold { label: Some(index), value: 1.5 }.into(),
+            mistake: SchemaError::new(Part::Label(index), Problem::Threshold { value: 1.5 }).into(),
         });
         let short = (0..5_000).map(|index| FieldMistake {
             field: format!("config.tasks[{index}]"),

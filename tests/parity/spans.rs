@@ -14,7 +14,8 @@ const MODES: [ScoreMode; 2] = [ScoreMode::Min, ScoreMode::Mean];
 
 /// Our mentions of one window under one setting, in output order.
 fn select(scores: &Scores, setting: &Setting, mode: ScoreMode) -> Vec<Candidate> {
-    let window = DecodeWindow { first_word: 0, core: (0, scores.words()), first_label: 0 };
+    let window =
+        DecodeWindow { first_word: 0, prefix_words: 0, core: (0, scores.words()), first_label: 0 };
     let thresholds = vec![Threshold::new(setting.threshold).unwrap(); scores.labels()];
     let mut candidates = Vec::new();
     decode(scores, window, &thresholds, mode, &mut |candidate| candidates.push(candidate));

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use gleand::pipeline::document::{Document, DocumentError, Event, Input, Summary};
+use gleand::pipeline::document::Document;
+use gleand::pipeline::event::{DocumentError, Event, Input, Summary};
 use gleand::pipeline::plan::{Plan, TaskPlan, WindowPolicy};
 use gleand::pipeline::ports::{Encoder, LabelError, ModelFacts};
-use gleand::pipeline::schema::{
-    EntitiesRequest, EntitySchema, LabelRequest, LabelsPerSpan, Overlap, SchemaLimits,
-};
+use gleand::pipeline::request::{EntitiesRequest, TaskRequest};
+use gleand::pipeline::schema::{LabelsPerSpan, Overlap};
 use gleand::pipeline::scores::{Prompt, WindowInput};
 use gleand::pipeline::utf8::InvalidUtf8;
 
 use crate::driver::play_plainly;
-use crate::generate::{Ask, Script, plan, plan_with};
+use crate::generate::{Ask, LIMITS, Script, label, plan, plan_with};
 use crate::toy::{Sight, facts, score};
 
 fn small_ask() -> Ask {
@@ -149,7 +149,7 @@ fn p7_a_document_of_one_gigabyte_holds_no_more_than_one_of_an_eighth() {
     let (summary, grown) = play_long(&chunk, chunks);
     assert_eq!(summary.received.bytes, (chunk.len() * chunks) as u64);
     assert_eq!(summary.words, summary.received.bytes / line.len() as u64 * 15);
-    assert!(summary.tasks[0].mentions > 1_000_000, "the scores find something");
+    assert!(summary.tasks[0].results > 1_000_000, "the scores find something");
     assert!(grown < 256 << 10, "{grown} bytes more than before");
 }
 
@@ -234,20 +234,17 @@ impl Encoder for LongLabels {
 
 #[test]
 fn labels_are_read_a_few_times_however_many_groups_they_need() {
-    let label = |i| LabelRequest { name: format!("{i}"), description: None, threshold: None };
-    let request = EntitiesRequest {
-        labels: (0..100).map(label).collect(),
+    let request = TaskRequest::Entities(EntitiesRequest {
+        labels: (0..100).map(|i| label(&i.to_string())).collect(),
         threshold: None,
         overlap: Overlap::Flat,
         labels_per_span: LabelsPerSpan::One,
-    };
-    let limits = SchemaLimits { labels_max: 100, label_bytes_max: 100 };
-    let schema = EntitySchema::new(&request, 0.5, limits).unwrap();
+    });
     let encoder = LongLabels(AtomicUsize::new(0));
     let policy = WindowPolicy { pieces_max: Some(128), ..WindowPolicy::default() };
     let facts = ModelFacts { labels_per_pass: 100, ..facts(64) };
-    let plan = TaskPlan::new(schema, &encoder, &facts, policy).unwrap();
-    assert_eq!(plan.groups.len(), 50, "two labels fit beside a quarter of the words");
+    let plan = TaskPlan::new(&request, &encoder, &facts, policy, LIMITS).unwrap();
+    assert_eq!(plan.passes.len(), 50, "two labels fit beside a quarter of the words");
     assert!(encoder.0.into_inner() <= 4 * 100);
 }
 

@@ -1,12 +1,15 @@
 //! Plays a document: chunks, polls and completions in an order that a seed decides.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gleand::pipeline::document::{Document, Event, Input, Mention, Progress, Summary, WindowId};
-use gleand::pipeline::plan::Plan;
+use gleand::pipeline::document::Document;
+use gleand::pipeline::event::{Event, Input, Progress, Summary, WindowId};
+use gleand::pipeline::finding::{Finding, Found, Mention, Span};
+use gleand::pipeline::plan::{Plan, TaskPlan};
 use gleand::pipeline::scores::WindowInput;
+use gleand::pipeline::task::TaskKind;
 
 use crate::generate::Script;
 use crate::toy::{Sight, score};
@@ -14,7 +17,7 @@ use crate::toy::{Sight, score};
 /// Everything a document said, and that it kept its promises on the way.
 #[derive(Debug)]
 pub(crate) struct Played {
-    pub(crate) mentions: Vec<Mention>,
+    pub(crate) found: Vec<Found>,
     pub(crate) summary: Summary,
     pub(crate) windows: Vec<WindowInput>,
 }
@@ -22,20 +25,50 @@ pub(crate) struct Played {
 impl Played {
     /// Results as a client would compare them.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.mentions
-            .iter()
-            .map(|m| {
-                let text = m.text.as_deref().unwrap_or_default();
-                format!(
-                    "{} {:?} {} {:08x} {text:?}",
-                    m.ordinal,
-                    m.range,
-                    m.label,
-                    m.score.to_bits()
-                )
-            })
-            .collect()
+        self.found.iter().map(result).collect()
     }
+
+    /// The same for each task: what results of several tasks come between each other is of no matter.
+    pub(crate) fn lines_by_task(&self) -> Vec<Vec<String>> {
+        let of_task = |task| self.found.iter().filter(move |found| found.task == task);
+        (0..self.summary.tasks.len()).map(|task| of_task(task).map(result).collect()).collect()
+    }
+
+    /// The mentions among the results.
+    pub(crate) fn mentions(&self) -> Vec<&Mention> {
+        let mentions = self.found.iter().filter_map(|found| match &found.finding {
+            Finding::Mention(mention) => Some(mention),
+            _ => None,
+        });
+        mentions.collect()
+    }
+}
+
+/// A result without the number of its task.
+fn result(Found { ordinal, finding, .. }: &Found) -> String {
+    let span = |score: f32, span: &Span| {
+        format!("{:08x} {:?} {:?}", score.to_bits(), span.range, span.text)
+    };
+    let mention = |m: &Mention| format!("{} {}", m.label, span(m.score, &m.span));
+    let what = match finding {
+        Finding::Mention(found) => mention(found),
+        Finding::Relation(found) => format!(
+            "{} {:08x} {} {}",
+            found.relation,
+            found.score.to_bits(),
+            mention(&found.head),
+            mention(&found.tail)
+        ),
+        Finding::Answer(found) => {
+            let best = found.best.as_ref().map(|(score, best)| span(*score, best));
+            format!("{} {} {best:?}", found.question, found.rank)
+        }
+        Finding::Summary(found) => span(found.score, &found.span),
+        Finding::Class(found) => {
+            format!("{} {:08x} {:?}", found.class, found.score.to_bits(), found.range)
+        }
+    };
+    format!("{ordinal} {what}")
 }
 
 pub(crate) struct Random(pub(crate) u64);
@@ -91,7 +124,12 @@ fn play(
     let mut played = Vec::new();
     let mut in_flight: Vec<(WindowId, WindowInput)> = Vec::new();
     let mut windows = Vec::new();
-    let mut promises = Promises::default();
+    let is_bounded = |task: &TaskPlan| match &task.kind {
+        TaskKind::Summary(summary) => summary.words_max.is_some(),
+        _ => false,
+    };
+    let bounded = (0..plan.tasks.len()).filter(|&task| is_bounded(&plan.tasks[task]));
+    let mut promises = Promises { waits_for_the_end: bounded.collect(), ..Promises::default() };
     for _ in 0..10_000_000 {
         let polls = random.as_mut().map_or(usize::MAX, |r| r.below(4));
         for _ in 0..polls {
@@ -100,16 +138,18 @@ fn play(
                     windows.push(input.clone());
                     in_flight.push((id, input));
                 }
-                Some(Event::Mention(mention)) => {
-                    promises.mention(&mention);
-                    played.push(mention);
+                Some(Event::Found(found)) => {
+                    promises.found(&found);
+                    played.push(found);
                 }
+                Some(Event::Interim { .. }) => panic!("nobody asked for interim lists"),
                 Some(Event::Progress(progress)) => promises.progress(progress),
                 Some(Event::Warning(_)) => {}
                 Some(Event::Done(summary)) => {
                     assert!(inputs.is_empty() && in_flight.is_empty(), "done before the end");
                     assert!(document.poll().is_none(), "nothing follows the end");
-                    return Played { mentions: played, summary, windows };
+                    promises.end(&summary);
+                    return Played { found: played, summary, windows };
                 }
                 Some(Event::Failed(error)) => panic!("{error}"),
                 None => {
@@ -142,19 +182,27 @@ fn play(
 /// P6: what must hold between one event and the next.
 #[derive(Default)]
 struct Promises {
-    ordinals: u64,
-    last_start: u64,
+    /// For each task its results so far, and where the last one started.
+    tasks: BTreeMap<usize, (u64, u64)>,
+    /// Summaries with a bound, which keep their spans.
+    waits_for_the_end: Vec<usize>,
     watermark: u64,
 }
 
 impl Promises {
-    fn mention(&mut self, mention: &Mention) {
-        assert_eq!(mention.ordinal, self.ordinals, "ordinals count from 0 without a gap");
-        self.ordinals += 1;
-        let start = mention.range.start.bytes;
-        assert!(start >= self.last_start, "mentions come by start");
-        assert!(start >= self.watermark, "nothing comes before the watermark");
-        self.last_start = start;
+    fn found(&mut self, found: &Found) {
+        let (ordinals, last_start) = self.tasks.entry(found.task).or_default();
+        assert_eq!(found.ordinal, *ordinals, "ordinals count from 0 without a gap");
+        *ordinals += 1;
+        // Answers and classes come after the last window, best first.
+        if matches!(found.finding, Finding::Answer(_) | Finding::Class(_)) {
+            return;
+        }
+        let start = found.finding.start();
+        assert!(start >= *last_start, "results come by start");
+        *last_start = start;
+        let waits = self.waits_for_the_end.contains(&found.task);
+        assert!(waits || start >= self.watermark, "nothing comes before the watermark");
     }
 
     fn progress(&mut self, progress: Progress) {
@@ -162,5 +210,12 @@ impl Promises {
         assert!(watermark >= self.watermark, "the watermark never goes back");
         assert!(watermark <= progress.received_bytes);
         self.watermark = watermark;
+    }
+
+    fn end(&self, summary: &Summary) {
+        for (task, counts) in summary.tasks.iter().enumerate() {
+            let found = self.tasks.get(&task).map_or(0, |(found, _)| *found);
+            assert_eq!(counts.results, found, "the end counts what was handed out");
+        }
     }
 }

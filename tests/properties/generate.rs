@@ -1,9 +1,8 @@
 //! Random documents: many scripts, marks, controls, broken bytes, endless words, flushes.
 
-use gleand::pipeline::plan::{KeepText, Plan, TaskPlan, WindowPolicy};
-use gleand::pipeline::schema::{
-    EntitiesRequest, EntitySchema, LabelRequest, LabelsPerSpan, Overlap, SchemaLimits,
-};
+use gleand::pipeline::plan::{Interim, KeepText, Plan, TaskPlan, WindowPolicy};
+use gleand::pipeline::request::{EntitiesRequest, TaskRequest};
+use gleand::pipeline::schema::{LabelRequest, LabelsPerSpan, Overlap, SchemaLimits};
 use gleand::pipeline::utf8::InvalidUtf8;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -47,7 +46,11 @@ pub(crate) fn ask() -> impl Strategy<Value = Ask> {
 }
 
 pub(crate) fn plan(ask: &Ask) -> Arc<Plan> {
-    let policy = WindowPolicy {
+    plan_with(ask, policy(ask))
+}
+
+pub(crate) fn policy(ask: &Ask) -> WindowPolicy {
+    WindowPolicy {
         mention_words_max: Some(ask.mention_words_max),
         margin_words: Some(ask.words_max / 5),
         // So wide that only words count, but where a test says otherwise.
@@ -55,32 +58,45 @@ pub(crate) fn plan(ask: &Ask) -> Arc<Plan> {
         windows_in_flight_max: ask.windows_in_flight_max,
         word_bytes_max: WORD_BYTES_MAX,
         ..WindowPolicy::default()
-    };
-    plan_with(ask, policy)
+    }
 }
 
 pub(crate) fn plan_with(ask: &Ask, policy: WindowPolicy) -> Arc<Plan> {
+    plan_of(&[entities(ask)], ask, policy)
+}
+
+/// The entities task of `ask`.
+pub(crate) fn entities(ask: &Ask) -> TaskRequest {
     let labels = ["person", "date", "ship", "river"][..ask.labels].iter();
-    let request = EntitiesRequest {
-        labels: labels
-            .map(|name| LabelRequest {
-                name: (*name).to_owned(),
-                description: None,
-                threshold: None,
-            })
-            .collect(),
+    TaskRequest::Entities(EntitiesRequest {
+        labels: labels.map(|name| label(name)).collect(),
         threshold: None,
         overlap: ask.overlap,
         labels_per_span: ask.labels_per_span,
-    };
-    let limits = SchemaLimits { labels_max: 100, label_bytes_max: 100 };
-    let schema = EntitySchema::new(&request, 0.5, limits).unwrap();
-    let task = TaskPlan::new(schema, &ToyEncoder, &facts(ask.words_max), policy).unwrap();
+    })
+}
+
+pub(crate) fn label(name: &str) -> LabelRequest {
+    LabelRequest { name: name.to_owned(), description: None, threshold: None }
+}
+
+pub(crate) const LIMITS: SchemaLimits = SchemaLimits {
+    labels_max: 100,
+    label_bytes_max: 100,
+    questions_max: 10,
+    relation_passes_max: 3,
+};
+
+/// A plan of several tasks.
+pub(crate) fn plan_of(requests: &[TaskRequest], ask: &Ask, policy: WindowPolicy) -> Arc<Plan> {
+    let facts = facts(ask.words_max);
+    let task = |request| TaskPlan::new(request, &ToyEncoder, &facts, policy, LIMITS).unwrap();
     Arc::new(Plan {
-        tasks: vec![task],
+        tasks: requests.iter().map(task).collect(),
         encoder: Arc::new(ToyEncoder),
         invalid_utf8: InvalidUtf8::Replace,
         keep_text: KeepText::Yes,
+        interim: Interim::Silent,
         policy,
     })
 }

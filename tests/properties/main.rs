@@ -18,6 +18,7 @@ mod toy;
 
 mod invariance;
 mod truth;
+mod tasks;
 mod bounds;
 
 /// Documents of each property; the properties together try more than 10 000.

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use gleand::pipeline::schema::{LabelsPerSpan, Overlap};
 use regex::Regex;
 
-use crate::generate::{Ask, Script, WORD_BYTES_MAX};
+use crate::generate::{Ask, FAR, Script, WORD_BYTES_MAX};
 use crate::toy::{ToyEncoder, cell, hash};
 use gleand::pipeline::ports::Encoder;
 
@@ -56,6 +56,11 @@ pub(crate) struct Truth {
 }
 
 pub(crate) fn extract(script: &Script, ask: &Ask) -> Truth {
+    extract_labels(script, ask, &["person", "date", "ship", "river"][..ask.labels])
+}
+
+/// The same for other names.
+pub(crate) fn extract_labels(script: &Script, ask: &Ask, names: &[&str]) -> Truth {
     let mut truth = Truth { words: 0, mentions: Vec::new() };
     let mut from = 0;
     for &to in script.flushes.iter().chain([&script.bytes.len()]) {
@@ -64,19 +69,18 @@ pub(crate) fn extract(script: &Script, ask: &Ask) -> Truth {
             .map(|(start, end, word)| (start + from as u64, end + from as u64, word))
             .collect();
         truth.words += words.len();
-        truth.mentions.extend(select(candidates(&words, ask), ask));
+        truth.mentions.extend(select(candidates(&words, names), ask));
         from = to;
     }
     truth
 }
 
-fn candidates(words: &[(u64, u64, String)], ask: &Ask) -> Vec<(usize, usize, u32, f32)> {
-    let names = ["person", "date", "ship", "river"];
+fn candidates(words: &[(u64, u64, String)], names: &[&str]) -> Vec<(usize, usize, u32, f32)> {
     let cells: Vec<Vec<[f32; 3]>> = words
         .iter()
         .map(|(_, _, word)| {
             let pieces = ToyEncoder.pieces(word);
-            (0..ask.labels)
+            (0..names.len())
                 .map(|label| {
                     let name =
                         hash(ToyEncoder.pieces(names[label]).iter().flat_map(|p| p.to_le_bytes()));
@@ -87,7 +91,7 @@ fn candidates(words: &[(u64, u64, String)], ask: &Ask) -> Vec<(usize, usize, u32
         .collect();
     let mut found = Vec::new();
     for start in 0..words.len() {
-        for label in 0..ask.labels {
+        for label in 0..names.len() {
             for end in start..words.len() {
                 let inside = cells[start..=end].iter().map(|c| c[label][2]).fold(1.0, f32::min);
                 if inside < 0.5 {
@@ -130,4 +134,63 @@ fn select(mut found: Vec<(usize, usize, u32, f32)>, ask: &Ask) -> Vec<Found> {
     }
     kept.sort_by_key(|k| k.0);
     kept.into_iter().map(|(s, e, label, score)| (s as u64, e as u64, label, score)).collect()
+}
+
+/// An argument as the oracle finds it: byte range in the input, label.
+pub(crate) type Argument = (u64, u64, u32);
+
+/// Every pair of a head of label 0 and a tail in one relation, by the start of the pair, the head and the tail: the head
+/// is the nearest of its text, and at most `distance` words lie between.
+pub(crate) fn relations(
+    script: &Script,
+    ask: &Ask,
+    names: &[&str],
+    relation: &str,
+    distance: usize,
+) -> Vec<[Argument; 2]> {
+    let words = split(&script.bytes);
+    let place = |byte: u64, at: fn(&(u64, u64, String)) -> u64| {
+        words.iter().position(|word| at(word) == byte).unwrap()
+    };
+    let arguments = extract_labels(script, ask, names).mentions;
+    // First word, the word after the last one, text, and the argument.
+    let arguments: Vec<(usize, usize, String, Argument)> = arguments
+        .iter()
+        .map(|&(start, end, label, _)| {
+            let text =
+                String::from_utf8_lossy(&script.bytes[start as usize..end as usize]).into_owned();
+            let (first, end_word) = (place(start, |w| w.0), place(end, |w| w.1) + 1);
+            // Blanks that are not kept are one blank to the model.
+            let spelled = words[first..end_word].iter().map(|word| word.2.as_str());
+            let text =
+                if text.contains(FAR) { spelled.collect::<Vec<_>>().join(" ") } else { text };
+            (first, end_word, text, (start, end, label))
+        })
+        .collect();
+    let gap = |a: (usize, usize), b: (usize, usize)| a.0.checked_sub(b.1).or(b.0.checked_sub(a.1));
+    let mut pairs = Vec::new();
+    for tail in &arguments {
+        let mut texts: Vec<&String> = arguments.iter().map(|argument| &argument.2).collect();
+        texts.sort();
+        texts.dedup();
+        for text in texts {
+            let heads = arguments.iter().filter(|head| head.3.2 == 0 && head.2 == *text);
+            let near = heads
+                .filter_map(|head| Some((gap((head.0, head.1), (tail.0, tail.1))?, head.0, head)));
+            let Some((gap, _, head)) = near.min_by_key(|(gap, start, _)| (*gap, *start)) else {
+                continue;
+            };
+            let label = format!("{text} <> {relation}");
+            let name = hash(ToyEncoder.pieces(&label).iter().flat_map(|p| p.to_le_bytes()));
+            let cells =
+                words[tail.0..tail.1].iter().map(|word| cell(&ToyEncoder.pieces(&word.2), name, 0));
+            let cells: Vec<[f32; 3]> = cells.collect();
+            let over = cells[0][0] > 0.5 && cells[cells.len() - 1][1] > 0.5;
+            if gap <= distance && over && cells.iter().all(|cell| cell[2] >= 0.5) {
+                pairs.push((head.0.min(tail.0), [head.3, tail.3]));
+            }
+        }
+    }
+    pairs.sort();
+    pairs.into_iter().map(|(_, pair)| pair).collect()
 }

@@ -19,9 +19,9 @@ proptest! {
         let played = play_randomly(&plan(&ask), &script, Sight::Word, seed);
         let truth = oracle::extract(&script, &ask);
         let found: Vec<oracle::Found> = played
-            .mentions
+            .mentions()
             .iter()
-            .map(|m| (m.range.start.bytes, m.range.end.bytes, m.label, m.score))
+            .map(|m| (m.span.range.start.bytes, m.span.range.end.bytes, m.label, m.score))
             .collect();
         prop_assert_eq!(found, truth.mentions);
         prop_assert_eq!(played.summary.words, truth.words as u64, "every word is read");
@@ -38,7 +38,7 @@ proptest! {
         let text = String::from_utf8_lossy(&script.bytes);
         let chars: Vec<char> = text.chars().collect();
         let utf16: Vec<u16> = text.encode_utf16().collect();
-        for mention in &played.mentions {
+        for mention in played.mentions().into_iter().map(|mention| &mention.span) {
             let (start, end) = (mention.range.start, mention.range.end);
             let by_chars: String = chars[start.chars as usize..end.chars as usize].iter().collect();
             let Some(expected) = mention.text.clone() else {
