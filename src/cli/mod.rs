@@ -13,8 +13,11 @@ mod labels;
 mod models;
 mod notes;
 mod page;
+mod relations;
 mod run;
 mod serve;
+mod thresholds;
+mod typed;
 mod view;
 
 use std::any::Any;
