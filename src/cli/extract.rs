@@ -1,17 +1,20 @@
-//! `gleand extract`: one document, entities out.
+//! `gleand extract`: one document in, its entities, relations, answers, summary and classes out.
 
 use std::io::{self, IsTerminal as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use super::client::{InvalidUtf8, Overlap, Request, Server};
+use clap::ArgGroup;
+
+use super::asked::{Asked, Tally};
+use super::client::{InvalidUtf8, Request, Server};
 use super::exit::{Failure, Kind};
 use super::held::HeldText;
 use super::input::Input;
-use super::labels::{LabelList, parse_labels, parse_threshold};
 use super::notes::{Notes, Talk};
-use super::page::{Page, Paint};
+use super::paint::Paint;
 use super::run::Run;
+use super::tasks::TaskArgs;
 use super::view::View;
 use super::{Composition, Daemon, load};
 use crate::config::{ConfigArgs, wants_no_color};
@@ -24,47 +27,69 @@ Examples:
   gleand extract --labels person,location,date book.txt
   gleand extract --labels person,date:0.4,\"party=name of a party to the contract\" contract.txt
   pdftotext report.pdf - | gleand extract --labels company,product -
+  gleand extract --ask \"Who made the creature?\" --ask \"Where was he born?\" --answers 3 book.txt
+  gleand extract --summary --summary-words 100 --whole-sentences book.txt
+  gleand extract --relations \"works for(person->firm),born in(person->place|city)\" news.txt
+  gleand extract --open \"Find all names of ships\" log.txt
+  gleand extract --classify \"complaint,order,spam=advertising nobody asked for\" mail.txt
+  gleand extract --labels person --summary --threshold 0.4 --threshold summary=0.3 book.txt
   gleand extract --labels person --format jsonl book.txt | jq -r 'select(.type == \"mention\").text'
   gleand extract --labels person --server http://gleand:50051 book.txt
 
+Tasks may be asked for together. Mentions, relations and a summary without --summary-words come
+while the document is read; answers, classes and a summary with --summary-words after its end.
+
 Output:
-  text   on a terminal: the text itself as it settles, each mention in colour with its [label];
-         otherwise one mention a line: START, END, LABEL, SCORE and TEXT, separated by tabs.
+  text   On a terminal: with --labels, --open or --summary the text itself as it settles, each
+         mention in colour with its [label], the summary underlined, and everything else behind
+         it; otherwise the results alone, with score and position in bytes.
+         Not on a terminal: one result a line, its columns separated by tabs:
+           START END LABEL SCORE TEXT      a mention; for --open LABEL is open, open-2, …
+           START END summary SCORE TEXT    a span of the summary
+           START END answer:N SCORE TEXT   an answer to the Nth question
+           - - answer:N 0.0000             no answer, and an empty last column
+           START END class:NAME SCORE      a class of the document, and an empty last column
+           START END relation:NAME SCORE TEXT START END TEXT LABEL LABEL
+                                           where and what head and tail are, then their labels
          START and END are offsets in bytes of the input, END is the first byte after the mention.
-         Control characters are shown as \\x1b, bidi overrides as \\u{202e}, line breaks in a mention as \\n.
-  jsonl  one JSON object a line: {\"type\":\"mention\",\"document\",\"task\",\"ordinal\",\"label\",\"score\",
-         \"bytes\":[start,end],\"chars\":[start,end],\"utf16\":[start,end],\"text\"}, between them
-         {\"type\":\"warning\",…}, and at the end {\"type\":\"done\",…}. Without that line the document is not done.
-         Other formats get warnings on stderr.
+         Control characters are shown as \\x1b, bidi overrides as \\u{202e}, line breaks as \\n.
+         Warnings go to stderr.
+  jsonl  One JSON object a line. Those of results start with \"type\",\"document\",\"task\",\"ordinal\":
+           mention   \"label\",\"score\",\"bytes\":[start,end],\"chars\":[start,end],
+                     \"utf16\":[start,end],\"text\"
+           relation  \"relation\",\"score\",\"head\":{…},\"tail\":{…}, both with the keys of a mention
+           answer    \"question_index\" from 0,\"question\",\"rank\" from 0,\"no_answer\",\"score\",
+                     \"bytes\",\"chars\",\"utf16\",\"text\"; the last four are null for no answer
+           summary   \"score\",\"bytes\",\"chars\",\"utf16\",\"text\"
+           class     \"label\",\"score\",\"bytes\",\"chars\",\"utf16\"
+         \"task\" is entities, open, open-2, …, questions, summary, relations or classify.
+         Between them {\"type\":\"warning\",…}, and with --interim what may become a result:
+         {\"type\":\"interim\",\"document\",\"task\",\"results\":[{\"type\",…}]}, in place of the one before.
+         At the end {\"type\":\"done\",…}; without that line the document is not done.
 
 Exit status: 0 done, 1 failed, 2 usage, 3 the document cannot be read, 4 the server refuses or cannot be reached.";
 
-/// Finds entities in a document and prints them as they settle.
+/// Finds entities, relations, answers, a summary or classes of a document and prints them as they settle.
 ///
 /// Reads plain UTF-8 text of any length from a file or, for -, from standard input. Without --server the daemon
 /// runs inside this process.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES, after_help = "See --help for examples and output formats.")]
+#[command(group = ArgGroup::new("task").args(TaskArgs::TASKS).multiple(true).required(true))]
+#[command(group = ArgGroup::new("nesting").args(TaskArgs::NESTING).multiple(true))]
+#[command(group = ArgGroup::new("labelled").args(TaskArgs::LABELLED).multiple(true))]
 pub(super) struct ExtractArgs {
     /// The document: a file of plain text, or - for standard input.
     #[arg(value_name = "FILE|-")]
     file: String,
-    /// What to look for: NAME[:THRESHOLD][=DESCRIPTION], separated by commas.
-    ///
-    /// The model reads a description instead of the name. \, \: \= \\ stand for the characters themselves.
-    #[arg(short, long, required = true, value_name = "LABELS", value_parser = parse_labels)]
-    labels: Vec<LabelList>,
-    /// Least score of labels without a threshold of their own, between 0 and 1 [default: the model's].
-    #[arg(short, long, value_name = "SCORE", value_parser = parse_threshold)]
-    threshold: Option<f32>,
-    /// Mentions never overlap (the default).
-    #[arg(long, conflicts_with = "nested")]
-    flat: bool,
     #[command(flatten)]
-    overlaps: Overlaps,
+    tasks: TaskArgs,
     /// How results are printed.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Also print what may become a result, as long as it may change (with --format jsonl).
+    #[arg(long)]
+    interim: bool,
     /// When colours are used; auto looks at the terminal and at NO_COLOR.
     #[arg(long, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
     color: When,
@@ -85,17 +110,6 @@ pub(super) struct ExtractArgs {
     config: ConfigArgs,
 }
 
-/// What may share words.
-#[derive(Debug, clap::Args)]
-struct Overlaps {
-    /// A mention may lie within another one.
-    #[arg(long)]
-    nested: bool,
-    /// The same words may be a mention of several labels.
-    #[arg(long)]
-    multi_label: bool,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
     /// For people.
@@ -114,14 +128,17 @@ enum When {
 /// Runs the command.
 pub(super) async fn run(args: ExtractArgs, composition: &Composition) -> Result<(), Failure> {
     let mut notes = Notes::new(if args.quiet { Talk::Quiet } else { Talk::Normal });
+    let request = request(&args)?;
     let input = Input::open(&args.file).await?;
     if input.is_terminal {
         notes.line("reading what you type; end with Ctrl-D on an empty line");
     }
     // The guard keeps a daemon of this process alive until the document is done.
     let (server, _guard) = connect(&args, composition, &mut notes).await?;
-    notes.open_bar(input.length);
-    let (view, held) = view(&args);
+    let asked = Asked::new(&request);
+    let tally = Tally::new(&asked);
+    notes.open_bar(input.length, &tally);
+    let (view, held) = view(&args, asked);
     let mut run = Run {
         input,
         chunk_bytes: usize::try_from(args.chunk_bytes).unwrap_or(1),
@@ -129,10 +146,11 @@ pub(super) async fn run(args: ExtractArgs, composition: &Composition) -> Result<
         held,
         out: io::stdout(),
         notes,
+        tally,
     };
     let started = tokio::time::Instant::now();
-    let done = run.through(&server, request(args)).await?;
-    run.notes.summary(&done, started.elapsed());
+    let done = run.through(&server, &request).await?;
+    run.notes.summary(&run.tally, &done, started.elapsed());
     Ok(())
 }
 
@@ -173,17 +191,16 @@ pub(super) async fn start(
     Ok(daemon?)
 }
 
-fn request(args: ExtractArgs) -> Request {
-    Request {
-        labels: args.labels.into_iter().flat_map(|LabelList(labels)| labels).collect(),
-        threshold: args.threshold,
-        overlap: if args.overlaps.nested { Overlap::Nested } else { Overlap::Flat },
-        multi_label: args.overlaps.multi_label,
-        invalid_utf8: args.invalid_utf8,
+fn request(args: &ExtractArgs) -> Result<Request, Failure> {
+    if args.interim && args.format == Format::Text {
+        let message = "--interim has no effect without --format jsonl";
+        return Err(Failure::new(Kind::Usage, message));
     }
+    let tasks = args.tasks.tasks()?;
+    Ok(Request { tasks, invalid_utf8: args.invalid_utf8, interim: args.interim })
 }
 
-fn view(args: &ExtractArgs) -> (View, Option<Rc<HeldText>>) {
+fn view(args: &ExtractArgs, asked: Asked) -> (View, Option<Rc<HeldText>>) {
     let is_terminal = io::stdout().is_terminal();
     let has_color = match args.color {
         When::Auto => is_terminal && !wants_no_color(),
@@ -192,11 +209,8 @@ fn view(args: &ExtractArgs) -> (View, Option<Rc<HeldText>>) {
     };
     let paint = if has_color { Paint::Color } else { Paint::Plain };
     match args.format {
-        Format::Jsonl => (View::Json { document: args.file.clone() }, None),
-        Format::Text if is_terminal => {
-            let held = Rc::new(HeldText::default());
-            (View::Page(Page::new(paint, Rc::clone(&held))), Some(held))
-        }
-        Format::Text => (View::Lines(paint), None),
+        Format::Jsonl => (View::Json { document: args.file.clone(), asked: Rc::new(asked) }, None),
+        Format::Text if is_terminal => View::for_people(paint, asked),
+        Format::Text => (View::Lines(paint, Rc::new(asked)), None),
     }
 }

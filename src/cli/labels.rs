@@ -1,9 +1,11 @@
-//! `--labels person,date:0.4,"party=name of a party to the contract"`.
+//! `--labels person,date:0.4,"party=name of a party to the contract"`, and the same for `--classify`.
 //!
 //! An item is `NAME[:THRESHOLD][=DESCRIPTION]`; items are separated by commas. A backslash takes the next
 //! character as it is. An item may stand in double quotes, which protect its commas (a shell usually eats them).
 
 use std::fmt;
+
+use super::typed::{self, Marked, plain};
 
 /// One label as typed.
 #[derive(Clone, PartialEq)]
@@ -26,13 +28,14 @@ impl fmt::Debug for Label {
     }
 }
 
-/// The labels of one `--labels` flag, in order. Never empty.
+/// The labels of one flag, in order. Never empty.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LabelList(pub(super) Vec<Label>);
 
-/// Reads the value of `--labels`; the error names the item and what to write instead.
+/// Reads the value of `--labels` or `--classify`; the error names the item and what to write instead.
 pub(super) fn parse_labels(text: &str) -> Result<LabelList, String> {
-    let items = split_items(text)?;
+    let marked = typed::mark(text)?;
+    let items = typed::split(&marked, ',');
     let labels = items.iter().enumerate().map(|(index, item)| {
         parse_item(item).map_err(|problem| match index {
             0 if items.len() == 1 => problem,
@@ -52,48 +55,10 @@ pub(super) fn parse_threshold(text: &str) -> Result<f32, String> {
     }
 }
 
-/// A character, and whether a backslash or quotes took its special meaning.
-type Marked = (char, bool);
-
-fn split_items(text: &str) -> Result<Vec<Vec<Marked>>, String> {
-    let mut items: Vec<Vec<Marked>> = vec![Vec::new()];
-    let mut letters = text.chars();
-    let mut quoted = false;
-    while let Some(letter) = letters.next() {
-        let at_start =
-            items.last().is_some_and(|item| item.iter().all(|(letter, _)| letter.is_whitespace()));
-        let marked = match letter {
-            '\\' => (letters.next().ok_or("ends with a backslash: write `\\\\` for one")?, true),
-            '"' if quoted => {
-                quoted = false;
-                continue;
-            }
-            '"' if at_start => {
-                quoted = true;
-                continue;
-            }
-            ',' if !quoted => {
-                items.push(Vec::new());
-                continue;
-            }
-            letter => (letter, false),
-        };
-        items.last_mut().expect("there is always a last item").push(marked);
-    }
-    if quoted { Err("a double quote is not closed".to_owned()) } else { Ok(items) }
-}
-
-fn parse_item(item: &[Marked]) -> Result<Label, String> {
-    let equals = item.iter().position(|marked| *marked == ('=', false));
-    let (head, description) = match equals {
-        Some(at) => (item.get(..at).unwrap_or_default(), item.get(at + 1..)),
-        None => (item, None),
-    };
-    let colon = head.iter().position(|marked| *marked == (':', false));
-    let (name, threshold) = match colon {
-        Some(at) => (head.get(..at).unwrap_or_default(), head.get(at + 1..)),
-        None => (head, None),
-    };
+/// Reads one `NAME[:THRESHOLD][=DESCRIPTION]`.
+pub(super) fn parse_item(item: &[Marked]) -> Result<Label, String> {
+    let (head, description) = typed::split_once(item, '=');
+    let (name, threshold) = typed::split_once(head, ':');
     let name = plain(name);
     if name.is_empty() {
         return Err("the name is empty; expected NAME[:THRESHOLD][=DESCRIPTION]".to_owned());
@@ -110,11 +75,6 @@ fn parse_item(item: &[Marked]) -> Result<Label, String> {
         );
     }
     Ok(Label { name, threshold, description })
-}
-
-fn plain(marked: &[Marked]) -> String {
-    let text: String = marked.iter().map(|(letter, _)| letter).collect();
-    text.trim().to_owned()
 }
 
 #[cfg(test)]

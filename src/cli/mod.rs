@@ -1,5 +1,6 @@
 //! The command line: thin files, one a sub-command. Everything that scores goes through gRPC, also inside one process.
 
+mod asked;
 mod client;
 mod config;
 mod escape;
@@ -12,9 +13,13 @@ mod input;
 mod labels;
 mod models;
 mod notes;
-mod page;
+mod paint;
+mod relations;
 mod run;
 mod serve;
+mod tasks;
+mod thresholds;
+mod typed;
 mod view;
 
 use std::any::Any;
@@ -60,12 +65,14 @@ impl<T: Any + std::fmt::Debug> Guard for T {}
 const EXAMPLES: &str = "\
 Examples:
   gleand extract --labels person,location,date book.txt
+  gleand extract --ask \"Who made the creature?\" --summary --summary-words 60 book.txt
+  gleand extract --relations \"works for(person->organization)\" news.txt
   gleand serve --listen 127.0.0.1:50051
   gleand extract --labels person --server http://127.0.0.1:50051 book.txt
 
 `gleand COMMAND --help` shows more. Exit status: 0 done, 1 failed, 2 usage, 3 input, 4 refused or unreachable.";
 
-/// Finds entities in documents of any length: a gRPC daemon, and its client.
+/// Finds entities, relations, answers, summaries and classes in documents of any length: a gRPC daemon, and its client.
 #[derive(Debug, Parser)]
 #[command(name = "gleand", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 110)]
 struct Cli {

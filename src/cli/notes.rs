@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::asked::Tally;
 use super::escape::{self, Newlines};
 use super::event::Done;
 
@@ -52,7 +53,7 @@ impl Notes {
     }
 
     /// Shows a bar for a long document, or for one of unknown length, unless stdout is a terminal.
-    pub(super) fn open_bar(&mut self, length: Option<u64>) {
+    pub(super) fn open_bar(&mut self, length: Option<u64>, tally: &Tally) {
         self.clear();
         if !self.is_watched()
             || io::stdout().is_terminal()
@@ -67,15 +68,15 @@ impl Notes {
             None => (ProgressBar::new_spinner(), "{spinner} {bytes} read, {elapsed}, {msg}"),
         };
         let style = ProgressStyle::with_template(template).expect("the template is well-formed");
-        let bar = bar.with_style(style).with_message("0 mentions");
+        let bar = bar.with_style(style).with_message(tally.to_string());
         bar.tick();
         self.bar = Some(bar);
     }
 
     /// Moves the bar.
-    pub(super) fn progress(&self, watermark: u64, mentions: u64) {
+    pub(super) fn progress(&self, watermark: u64, tally: &Tally) {
         if let Some(bar) = &self.bar {
-            bar.set_message(format!("{mentions} mentions"));
+            bar.set_message(tally.to_string());
             bar.set_position(watermark);
         }
     }
@@ -93,9 +94,9 @@ impl Notes {
     }
 
     /// Figures of a document that was read, for a person.
-    pub(super) fn summary(&self, done: &Done, elapsed: Duration) {
+    pub(super) fn summary(&self, tally: &Tally, done: &Done, elapsed: Duration) {
         if self.is_watched() {
-            self.line(&summary(done, elapsed));
+            self.line(&summary(tally, done, elapsed));
         }
     }
 
@@ -117,15 +118,14 @@ impl Notes {
     }
 }
 
-fn summary(done: &Done, elapsed: Duration) -> String {
+fn summary(tally: &Tally, done: &Done, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64();
     let words_per_second = if seconds > 0.0 { float(done.words) / seconds } else { 0.0 };
     let counted = |count: u64, one: &str, many: &str| {
         format!("{count} {}", if count == 1 { one } else { many })
     };
     let mut line = format!(
-        "{} in {}, {}, {seconds:.1} s ({words_per_second:.0} words/s)",
-        counted(done.results, "mention", "mentions"),
+        "{tally} in {}, {}, {seconds:.1} s ({words_per_second:.0} words/s)",
         counted(done.words, "word", "words"),
         counted(done.windows, "window", "windows"),
     );
@@ -146,6 +146,8 @@ fn float(count: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::asked::tests::asked;
+    use super::super::event::{Mention, Results, Span};
     use super::*;
 
     #[test]
@@ -153,19 +155,28 @@ mod tests {
         let done = Done {
             words: 300,
             windows: 2,
-            results: 1,
             replaced_invalid: 3,
             limits: vec![("word_bytes".to_owned(), 1)],
             ..Done::default()
         };
+        let mut tally = Tally::new(&asked(&["entities", "relations"]));
+        let mention = Mention {
+            task: "entities".to_owned(),
+            ordinal: 0,
+            label: "person".to_owned(),
+            label_index: 0,
+            score: 0.5,
+            span: Span::default(),
+        };
+        tally.add(&Results { mentions: vec![mention], ..Results::default() });
         assert_eq!(
-            summary(&done, Duration::from_secs(2)),
-            "1 mention in 300 words, 2 windows, 2.0 s (150 words/s); 3 invalid parts read as U+FFFD; \
+            summary(&tally, &done, Duration::from_secs(2)),
+            "1 mention, 0 relations in 300 words, 2 windows, 2.0 s (150 words/s); 3 invalid parts read as U+FFFD; \
              limit word_bytes reached 1 time"
         );
         assert_eq!(
-            summary(&Done::default(), Duration::ZERO),
-            "0 mentions in 0 words, 0 windows, 0.0 s (0 words/s)"
+            summary(&Tally::new(&asked(&["questions"])), &Done::default(), Duration::ZERO),
+            "0 answers in 0 words, 0 windows, 0.0 s (0 words/s)"
         );
     }
 }

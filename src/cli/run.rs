@@ -7,8 +7,9 @@
 use std::io::Write;
 use std::rc::Rc;
 
+use super::asked::Tally;
 use super::client::{Download, Refusal, Request, Server, Upload};
-use super::event::{Done, Event};
+use super::event::{Done, Event, Warning};
 use super::exit::{Failure, Kind};
 use super::held::HeldText;
 use super::input::Input;
@@ -30,6 +31,8 @@ pub(super) struct Run<W> {
     pub(super) out: W,
     /// Where everything else goes.
     pub(super) notes: Notes,
+    /// Results so far.
+    pub(super) tally: Tally,
 }
 
 /// Why a half stopped early.
@@ -55,11 +58,11 @@ impl<W: Write> Run<W> {
     pub(super) async fn through(
         &mut self,
         server: &Server,
-        request: Request,
+        request: &Request,
     ) -> Result<Done, Failure> {
         let (upload, download) = server.extract(request);
         let feeding = feed(&mut self.input, upload, self.chunk_bytes, self.held.as_deref());
-        let showing = show(download, &mut self.view, &mut self.out, &self.notes);
+        let showing = show(download, &mut self.view, &mut self.out, &self.notes, &mut self.tally);
         let end = tokio::try_join!(feeding, showing);
         self.notes.clear();
         match end {
@@ -127,8 +130,8 @@ async fn show(
     view: &mut View,
     out: &mut impl Write,
     notes: &Notes,
+    tally: &mut Tally,
 ) -> Result<Done, Stop> {
-    let mut mentions = 0;
     while let Some(event) = download.next().await? {
         let text = view.show(&event);
         if !text.is_empty() {
@@ -137,11 +140,12 @@ async fn show(
                 .map_err(|error| Failure::of_output(&error))?;
         }
         match event {
-            Event::Ready => {}
-            Event::Mentions(list) => mentions += list.len() as u64,
-            Event::Progress { watermark } => notes.progress(watermark, mentions),
-            Event::Warning { message, .. } if !view.shows_warnings() => notes.warn(&message),
-            Event::Warning { .. } => {}
+            Event::Results(results) => tally.add(&results),
+            Event::Progress { watermark } => notes.progress(watermark, tally),
+            Event::Warning(Warning { message, .. }) if !view.shows_warnings() => {
+                notes.warn(&message);
+            }
+            Event::Ready | Event::Warning(_) | Event::Interim { .. } => {}
             Event::Done(done) => return Ok(done),
         }
     }

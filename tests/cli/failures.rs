@@ -35,11 +35,23 @@ fn help_and_version_are_no_failures() {
 #[test]
 fn usage_is_2() {
     check(&[], 2, &["Usage: gleand"]);
-    check(&["extract", "book.txt"], 2, &["--labels"]);
+    let tasks = ["--labels", "--open", "--ask", "--summary", "--relations", "--classify"];
+    check(&["extract", "book.txt"], 2, &tasks);
     check(&["extract", "--labels", "a", "--flat", "--nested", "-"], 2, &["--flat", "--nested"]);
     check(&["extract", "--labels", "a,b:2", "-"], 2, &["label 2: `2` is no threshold"]);
     check(&["extract", "--labels", "a", "--threshold", "1", "-"], 2, &["is no threshold"]);
     check(&["extract", "--labels", "a", "--chunk-bytes", "0", "-"], 2, &["--chunk-bytes"]);
+    check(&["extract", "--relations", "a(b)", "-"], 2, &["`b` has no arrow", "a", "person->"]);
+    check(
+        &["extract", "--relations", "a,b", "-"],
+        2,
+        &["no relation says what its head or tail is"],
+    );
+    check(&["extract", "--summary", "--answers", "2", "-"], 2, &["--ask"]);
+    check(&["extract", "--classify", "a", "--nested", "-"], 2, &["--labels", "--relations"]);
+    check(&["extract", "--summary", "-t", "open=0.5", "-"], 2, &["no effect without --open"]);
+    check(&["extract", "--summary", "-t", "x=0.5", "-"], 2, &["`x` is no task", "classify"]);
+    check(&["extract", "--summary", "--interim", "-"], 2, &["--format jsonl"]);
     check(
         &["extract", "--labels", "a", "--server", "https://localhost", "-"],
         2,
@@ -136,6 +148,23 @@ fn what_the_server_does_not_understand_is_2_and_what_it_breaks_is_1() {
         2,
         "error: --labels: labels[0].name: contains [SEP]",
     );
+    let stub = Stub::start(Behaviour::Refuse(
+        Code::InvalidArgument,
+        "QUESTION_EMPTY",
+        "config.tasks[1].questions.questions[0].text: is too long",
+    ));
+    let arguments = [
+        "extract",
+        "--server",
+        &stub.url(),
+        "--ask",
+        "Who?",
+        "--summary",
+        "--open",
+        "x",
+        "Cargo.toml",
+    ];
+    check(&arguments, 2, &["error: --ask: questions[0].text: is too long"]);
     extract(
         Behaviour::Refuse(Code::Internal, "WORKER_FAILED", "it broke"),
         1,

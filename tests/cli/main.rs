@@ -9,8 +9,12 @@ mod command;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod finds;
+#[cfg(test)]
 mod output;
 #[cfg(test)]
 mod stub;
+#[cfg(test)]
+mod tasks;
 #[cfg(test)]
 mod terminal;

@@ -1,6 +1,7 @@
 //! A daemon without a model: a label's mentions are the places where its description, or else its name, stands.
 //!
-//! The score of a mention is the threshold that was asked for, so that a test sees what arrived.
+//! The score of a mention is the threshold that was asked for, so that a test sees what arrived. One entities task is
+//! answered as the text comes, everything else at its end, as [`super::finds`] says.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -15,6 +16,8 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::finds::{self, SCORE, needle};
 
 /// What the stub does when it is asked.
 #[derive(Clone, Debug)]
@@ -93,8 +96,34 @@ impl ExtractionService for Service {
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
-    async fn extract(&self, _: Request<wire::ExtractRequest>) -> Reply<wire::ExtractResponse> {
-        Err(Status::unimplemented("not in the stub"))
+    async fn extract(
+        &self,
+        request: Request<wire::ExtractRequest>,
+    ) -> Reply<wire::ExtractResponse> {
+        if let Behaviour::Refuse(code, reason, message) = self.0 {
+            return Err(status(code, reason, message));
+        }
+        let wire::ExtractRequest { config, content } = request.into_inner();
+        let bytes = match content {
+            Some(wire::extract_request::Content::Text(text)) => text.into_bytes(),
+            Some(wire::extract_request::Content::Data(data)) => data.to_vec(),
+            None => Vec::new(),
+        };
+        let finder = Finder { bytes, ..Finder::new(config.unwrap_or_default()) };
+        let mut results = wire::Results::default();
+        let mut done = finder.done();
+        done.results.clear();
+        for (task_id, found, count) in finder.all()? {
+            results.mentions.extend(found.mentions);
+            results.relations.extend(found.relations);
+            results.answers.extend(found.answers);
+            results.summary_spans.extend(found.summary_spans);
+            results.classes.extend(found.classes);
+            done.results.push(wire::TaskCount { task_id, results: count });
+        }
+        let (results, done) = (Some(results), Some(done));
+        let response = wire::ExtractResponse { results, done, ..wire::ExtractResponse::default() };
+        Ok(Response::new(response))
     }
 
     async fn extract_document(
@@ -162,6 +191,12 @@ async fn session(
                 ));
             }
         };
+        if finder.task.is_none() {
+            if is_end {
+                return whole(&finder, sender).await;
+            }
+            continue;
+        }
         let mentions = finder.find(is_end)?;
         if !mentions.is_empty() {
             send(sender, EventKind::Mentions(wire::Mentions { mentions })).await?;
@@ -179,25 +214,63 @@ async fn session(
     Err(status(Code::Aborted, "INPUT_INCOMPLETE", "no finish"))
 }
 
+/// Tells all results at the end, and each task's as an interim before them where that is asked for.
+async fn whole(finder: &Finder, sender: &Sender) -> Result<(), Status> {
+    let mut done = finder.done();
+    done.results.clear();
+    for (task_id, results, count) in finder.all()? {
+        if finder.config.result_mode() == wire::ResultMode::Interim {
+            let interim =
+                wire::Interim { task_id: task_id.clone(), results: Some(results.clone()) };
+            send(sender, EventKind::Interim(interim)).await?;
+        }
+        let wire::Results { mentions, relations, answers, summary_spans: spans, classes } = results;
+        let kinds = [
+            (!mentions.is_empty()).then_some(EventKind::Mentions(wire::Mentions { mentions })),
+            (!relations.is_empty()).then_some(EventKind::Relations(wire::Relations { relations })),
+            (!answers.is_empty()).then_some(EventKind::Answers(wire::Answers { answers })),
+            (!spans.is_empty()).then_some(EventKind::Summary(wire::Summary { spans })),
+            (!classes.is_empty()).then_some(EventKind::Classes(wire::Classes { classes })),
+        ];
+        for kind in kinds.into_iter().flatten() {
+            send(sender, kind).await?;
+        }
+        done.results.push(wire::TaskCount { task_id, results: count });
+    }
+    send(sender, EventKind::Done(done)).await
+}
+
 /// Keeps the whole document: it is a stub.
 struct Finder {
     bytes: Vec<u8>,
     searched: usize,
     found: i64,
-    task: wire::EntitiesTask,
+    /// The only task, if it is of this kind.
+    task: Option<wire::EntitiesTask>,
     config: wire::Config,
 }
 
 impl Finder {
     fn new(config: wire::Config) -> Self {
-        let Some(wire::task::Kind::Entities(task)) = config.tasks[0].kind.clone() else {
-            panic!("one entities task")
+        let task = match config.tasks.as_slice() {
+            [wire::Task { kind: Some(wire::task::Kind::Entities(task)), .. }] => Some(task.clone()),
+            _ => None,
         };
         Self { bytes: Vec::new(), searched: 0, found: 0, task, config }
     }
 
-    /// Mentions that start before what may still grow into one.
-    fn find(&mut self, is_end: bool) -> Result<Vec<wire::Mention>, Status> {
+    /// Every task's results in the whole document: id, results, count.
+    fn all(&self) -> Result<Vec<(String, wire::Results, i64)>, Status> {
+        self.check(true)?;
+        let text = String::from_utf8_lossy(&self.bytes);
+        let found = |task: &wire::Task| {
+            let (results, count) = finds::results(task, &text);
+            (task.id.clone(), results, count)
+        };
+        Ok(self.config.tasks.iter().map(found).collect())
+    }
+
+    fn check(&self, is_end: bool) -> Result<(), Status> {
         if self.config.invalid_utf8() == wire::InvalidUtf8::Reject
             && let Err(error) = std::str::from_utf8(&self.bytes)
             && (error.error_len().is_some() || is_end)
@@ -206,8 +279,15 @@ impl Finder {
                 format!("byte {} is not UTF-8: set config.invalid_utf8", error.valid_up_to());
             return Err(status(Code::InvalidArgument, "INVALID_UTF8", &message));
         }
+        Ok(())
+    }
+
+    /// Mentions that start before what may still grow into one.
+    fn find(&mut self, is_end: bool) -> Result<Vec<wire::Mention>, Status> {
+        self.check(is_end)?;
+        let Some(task) = self.task.clone() else { return Ok(Vec::new()) };
         let needles: Vec<Vec<u8>> =
-            self.task.labels.iter().map(|label| needle(label).as_bytes().to_vec()).collect();
+            task.labels.iter().map(|label| needle(label).as_bytes().to_vec()).collect();
         let longest = needles.iter().map(Vec::len).max().unwrap();
         let limit =
             if is_end { self.bytes.len() } else { (self.bytes.len() + 1).saturating_sub(longest) };
@@ -217,7 +297,7 @@ impl Finder {
             match needles.iter().position(|needle| rest.starts_with(needle)) {
                 Some(index) => {
                     let end = self.searched + needles[index].len();
-                    mentions.push(self.mention(index, end));
+                    mentions.push(self.mention(&task, index, end));
                     self.searched = end;
                 }
                 None => self.searched += 1,
@@ -226,8 +306,8 @@ impl Finder {
         Ok(mentions)
     }
 
-    fn mention(&mut self, index: usize, end: usize) -> wire::Mention {
-        let label = &self.task.labels[index];
+    fn mention(&mut self, task: &wire::EntitiesTask, index: usize, end: usize) -> wire::Mention {
+        let label = &task.labels[index];
         let start = self.searched;
         let text = String::from_utf8_lossy(&self.bytes[start..end]).into_owned();
         let before = String::from_utf8_lossy(&self.bytes[..start]).into_owned();
@@ -237,8 +317,7 @@ impl Finder {
         };
         let own =
             label.optional_threshold.map(|wire::label::OptionalThreshold::Threshold(value)| value);
-        let of_task = self
-            .task
+        let of_task = task
             .optional_threshold
             .map(|wire::entities_task::OptionalThreshold::Threshold(value)| value);
         let ordinal = self.found;
@@ -248,7 +327,7 @@ impl Finder {
             ordinal,
             label_index: i32::try_from(index).unwrap(),
             label: label.name.clone(),
-            score: own.or(of_task).unwrap_or(0.5),
+            score: own.or(of_task).unwrap_or(SCORE),
             byte_range: Some(wire::Range {
                 start: i64::try_from(start).unwrap(),
                 end: i64::try_from(end).unwrap(),
@@ -272,8 +351,4 @@ impl Finder {
             ..wire::Done::default()
         }
     }
-}
-
-fn needle(label: &wire::Label) -> &str {
-    if label.description.is_empty() { &label.name } else { &label.description }
 }

@@ -6,7 +6,7 @@ use super::command::TempFile;
 use super::stub::{Behaviour, Stub};
 
 /// Runs `arguments` on a terminal, and gives what appeared there, line ends as the program wrote them.
-fn on_a_terminal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+pub(crate) fn on_a_terminal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let quoted = |argument: &&str| format!("'{}'", argument.replace('\'', r"'\''"));
     let line = arguments.iter().map(quoted).collect::<Vec<_>>().join(" ");
     let output = Command::new("script")

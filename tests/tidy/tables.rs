@@ -87,7 +87,10 @@ pub(crate) const LAYERS: &[Layer] = &[
 /// `convert` and `outbox` out, `models` both; `extraction`, `session` and `server` hand messages on; `cli::client` and the tests
 /// of `service` are clients.
 pub(crate) const WIRE_FILES: &[&str] = &[
-    "src/cli/client.rs",
+    "src/cli/client/events.rs",
+    "src/cli/client/mod.rs",
+    "src/cli/client/request.rs",
+    "src/cli/client/tests.rs",
     "src/service/convert.rs",
     "src/service/extraction.rs",
     "src/service/ingest.rs",
