@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
@@ -69,7 +69,12 @@ pub async fn serve(loaded: Loaded) -> anyhow::Result<()> {
 /// # Errors
 /// Whatever keeps the daemon from starting.
 pub async fn start(loaded: Loaded) -> anyhow::Result<Daemon> {
-    start_log(&loaded.config)?;
+    // A command may start several daemons, one after the other; the log of the process is that of the first.
+    static LOG: OnceLock<()> = OnceLock::new();
+    if LOG.get().is_none() {
+        start_log(&loaded.config)?;
+        LOG.get_or_init(|| ());
+    }
     let built = build(&loaded.config).await?;
     built.engine.ready().await.context("the model could not be started")?;
     let address = built.address;

@@ -7,5 +7,6 @@ pub mod telemetry;
 pub mod config;
 pub mod wire;
 pub mod service;
+pub mod eval;
 pub mod cli;
 pub mod app;

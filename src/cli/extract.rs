@@ -134,7 +134,8 @@ pub(super) async fn run(args: ExtractArgs, composition: &Composition) -> Result<
         notes.line("reading what you type; end with Ctrl-D on an empty line");
     }
     // The guard keeps a daemon of this process alive until the document is done.
-    let (server, _guard) = connect(&args, composition, &mut notes).await?;
+    let (server, _guard) =
+        connect(args.server.as_deref(), &args.config, composition, (&mut notes, &[])).await?;
     let asked = Asked::new(&request);
     let tally = Tally::new(&asked);
     notes.open_bar(input.length, &tally);
@@ -154,13 +155,15 @@ pub(super) async fn run(args: ExtractArgs, composition: &Composition) -> Result<
     Ok(())
 }
 
-async fn connect(
-    args: &ExtractArgs,
+/// Reaches the server of `--server`, or starts a daemon in this process with keys set on top of what the flags say.
+pub(super) async fn connect(
+    url: Option<&str>,
+    args: &ConfigArgs,
     composition: &Composition,
-    notes: &mut Notes,
+    (notes, keys): (&mut Notes, &[(&str, String)]),
 ) -> Result<(Server, Option<Daemon>), Failure> {
-    if let Some(url) = &args.server {
-        if let Some(flag) = args.config.first_given() {
+    if let Some(url) = url {
+        if let Some(flag) = args.first_given() {
             let message = format!(
                 "{flag} has no effect with --server: that daemon has its own configuration"
             );
@@ -168,7 +171,7 @@ async fn connect(
         }
         return Ok((Server::connect(url).await?, None));
     }
-    let daemon = start(&args.config, composition, notes).await?;
+    let daemon = start(args, composition, (notes, keys)).await?;
     Ok((Server::connect(&daemon.address.to_string()).await?, Some(daemon)))
 }
 
@@ -176,13 +179,16 @@ async fn connect(
 pub(super) async fn start(
     args: &ConfigArgs,
     composition: &Composition,
-    notes: &mut Notes,
+    (notes, keys): (&mut Notes, &[(&str, String)]),
 ) -> Result<Daemon, Failure> {
     let mut sources = args.sources();
     sources.default_of("extract", "log.level", "warn");
     // A person may take time to type and to read.
     sources.default_of("extract", "server.input_idle_ms", "0");
     sources.default_of("extract", "server.write_stall_ms", "0");
+    for (key, value) in keys {
+        sources.flag("of this command", key, value.as_str());
+    }
     let mut loaded = load(&sources, notes)?;
     loaded.config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     notes.waiting_for("loading the model");

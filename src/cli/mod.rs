@@ -5,6 +5,7 @@ mod client;
 mod config;
 mod escape;
 mod event;
+mod eval;
 mod exit;
 mod extract;
 mod healthcheck;
@@ -83,6 +84,7 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Extract(Box<extract::ExtractArgs>),
+    Eval(Box<eval::EvalArgs>),
     Serve(serve::ServeArgs),
     Models(models::ModelsArgs),
     Config(config::ConfigCommandArgs),
@@ -114,6 +116,7 @@ pub async fn run(
 async fn dispatch(command: Command, composition: Composition) -> Result<(), Failure> {
     match command {
         Command::Extract(args) => extract::run(*args, &composition).await,
+        Command::Eval(args) => eval::run(*args, &composition).await,
         Command::Serve(args) => serve::run(args, &composition).await,
         Command::Models(args) => models::run(args, &composition).await,
         Command::Config(args) => config::run(&args),

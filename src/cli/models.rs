@@ -42,7 +42,8 @@ pub(super) async fn run(args: ModelsArgs, composition: &Composition) -> Result<(
         Some(url) => url,
         None => {
             let started =
-                extract::start(&args.config, composition, &mut Notes::new(Talk::Normal)).await?;
+                extract::start(&args.config, composition, (&mut Notes::new(Talk::Normal), &[]))
+                    .await?;
             daemon.insert(started).address.to_string()
         }
     };
@@ -61,17 +62,20 @@ fn text(model: &ModelCard) -> String {
         mention_words_max,
         labels_per_pass,
         labels_max,
-        threshold,
+        thresholds,
         ..
     } = model;
     let (name, digest, fingerprint) =
         (one_line(&model.name), one_line(&model.digest), one_line(&model.fingerprint));
+    let thresholds: Vec<_> =
+        thresholds.iter().map(|(task, threshold)| format!("{task} {threshold}")).collect();
     format!(
         "{name}\n  digest       {digest}\n  fingerprint  {fingerprint}\n  tasks        {}\n  \
          labels       {labels_max} a task, {labels_per_pass} in one pass\n  \
          windows      {window_words_max} words; mentions of up to {mention_words_max} words wherever they stand\n  \
-         threshold    {threshold} for entities\n",
-        model.tasks.join(", ")
+         thresholds   {}\n",
+        model.tasks.join(", "),
+        thresholds.join(", ")
     )
 }
 

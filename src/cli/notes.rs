@@ -73,6 +73,32 @@ impl Notes {
         self.bar = Some(bar);
     }
 
+    /// Shows a bar for a number of things, unless nobody watches.
+    pub(super) fn open_count(&mut self, count: u64, what: &'static str) {
+        self.clear();
+        if self.is_watched() {
+            let style = ProgressStyle::with_template("{bar:32} {pos} of {len} {msg}, {eta} left")
+                .expect("the template is well-formed");
+            let bar = ProgressBar::new(count).with_style(style).with_message(what);
+            bar.tick();
+            self.bar = Some(bar);
+        }
+    }
+
+    /// One of them is done.
+    pub(super) fn count_one(&self) {
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+    }
+
+    /// Figures of a part of the work, for a person who waits.
+    pub(super) fn figures(&self, text: &str) {
+        if self.talk == Talk::Normal {
+            self.line(text);
+        }
+    }
+
     /// Moves the bar.
     pub(super) fn progress(&self, watermark: u64, tally: &Tally) {
         if let Some(bar) = &self.bar {

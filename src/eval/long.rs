@@ -57,6 +57,25 @@ fn joined(mut document: entities::Example, next: &entities::Example) -> entities
     document
 }
 
+/// For each example the number of the document that it went into, and the byte at which it starts there.
+#[must_use]
+pub fn places(
+    examples: &[entities::Example],
+    documents: &[entities::Example],
+) -> Vec<(usize, usize)> {
+    let (mut document, mut at) = (0, 0);
+    let place = |example: &entities::Example| {
+        if documents.get(document).is_some_and(|document| at > document.text.len()) {
+            document += 1;
+            at = 0;
+        }
+        let place = (document, at);
+        at += example.text.len() + BETWEEN_SENTENCES.len();
+        place
+    };
+    examples.iter().map(place).collect()
+}
+
 /// A question on many paragraphs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LongQuestion {
@@ -100,6 +119,19 @@ mod tests {
         let (text, words) = join(words);
         let gold = vec![Span::new(words[gold], "x".to_owned())];
         entities::Example { text, words, labels: vec!["x".to_owned()], gold }
+    }
+
+    #[test]
+    fn every_sentence_has_its_place() {
+        let sentences = [
+            sentence(&["é", "b"], 1),
+            sentence(&["c"], 0),
+            sentence(&["d", "e"], 0),
+            sentence(&["f"], 0),
+        ];
+        let documents = entities(&sentences, 3);
+        assert_eq!(documents.len(), 2);
+        assert_eq!(places(&sentences, &documents), [(0, 0), (0, 5), (1, 0), (1, 4)]);
     }
 
     #[test]

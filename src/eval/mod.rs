@@ -13,6 +13,7 @@
 pub mod text;
 pub mod data;
 pub mod long;
+pub mod windows;
 pub mod prediction;
 pub mod metric;
 pub mod bootstrap;

@@ -6,6 +6,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -54,7 +55,8 @@ pub(super) struct ModelCard {
     pub(super) mention_words_max: i32,
     pub(super) labels_per_pass: i32,
     pub(super) labels_max: i32,
-    pub(super) threshold: f32,
+    /// Of each task.
+    pub(super) thresholds: BTreeMap<&'static str, f32>,
     pub(super) fingerprint: String,
 }
 
@@ -236,6 +238,7 @@ fn model_card(model: wire::Model) -> ModelCard {
         .map(|task| task.as_str_name().trim_start_matches("TASK_KIND_").to_ascii_lowercase());
     let tasks = tasks.collect();
     let windows = model.window_policy.unwrap_or_default();
+    let thresholds = model.default_thresholds.unwrap_or_default();
     ModelCard {
         tasks,
         name: model.name,
@@ -244,7 +247,14 @@ fn model_card(model: wire::Model) -> ModelCard {
         mention_words_max: windows.mention_words_max,
         labels_per_pass: windows.labels_per_pass,
         labels_max: model.limits.unwrap_or_default().labels_max,
-        threshold: model.default_thresholds.unwrap_or_default().entities,
+        thresholds: BTreeMap::from([
+            ("entities", thresholds.entities),
+            ("open", thresholds.open),
+            ("questions", thresholds.questions),
+            ("summary", thresholds.summary),
+            ("relations", thresholds.relations),
+            ("classify", thresholds.classify),
+        ]),
         fingerprint: model.fingerprint,
     }
 }

@@ -6,6 +6,8 @@
 pub mod table;
 pub mod spans;
 pub mod texts;
+pub mod files;
+pub mod sweep;
 
 use std::collections::BTreeMap;
 

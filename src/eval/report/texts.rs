@@ -6,7 +6,7 @@ use super::table::{percent, table};
 use crate::eval::metric::classify::{self, Choice};
 use crate::eval::metric::rouge::{Rouge, Words, average, score};
 use crate::eval::metric::squad::{self, Part, Question};
-use crate::eval::metric::threshold::{Chosen, SplitHalf, best, split_half};
+use crate::eval::metric::threshold::{Chosen, SplitHalf, apply, best, split_half};
 use crate::eval::prediction;
 
 /// Questions of one file.
@@ -16,6 +16,8 @@ pub struct Questions {
     pub task: String,
     /// Name of the file.
     pub data: String,
+    /// Answers with a score over it count.
+    pub threshold: f64,
     /// `examples`, `em` and `f1` of all questions, and `has_answer` and `no_answer` with the same three.
     #[serde(flatten)]
     pub scores: squad::Scores,
@@ -79,15 +81,15 @@ pub struct Set {
 }
 
 impl Questions {
-    /// Scores the answers for the file `data`.
+    /// Scores the answers for the file `data`; those whose score is not over `threshold` are none.
     #[must_use]
-    pub fn new(data: &str, answers: &[prediction::Answer]) -> Self {
+    pub fn new(data: &str, answers: &[prediction::Answer], threshold: f64) -> Self {
         let questions: Vec<_> = answers.iter().map(question).collect();
-        let points: Vec<_> = questions.iter().map(Question::points).collect();
         Self {
             task: "questions".to_owned(),
             data: data.to_owned(),
-            scores: squad::scores(&points),
+            threshold,
+            scores: apply(&questions, threshold),
             best_threshold: best(&questions),
             split_half: split_half(&questions),
         }
@@ -205,7 +207,7 @@ mod tests {
 
     #[test]
     fn questions_have_parts_and_thresholds() {
-        let report = Questions::new("q", &[answer(&["x"], "x", 0.75), answer(&[], "y", 0.25)]);
+        let report = Questions::new("q", &[answer(&["x"], "x", 0.75), answer(&[], "y", 0.25)], 0.1);
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["f1"], 0.5);
         assert_eq!(json["has_answer"]["em"], 1.0);
