@@ -71,8 +71,8 @@ fn task(ask: &Ask) -> impl Strategy<Value = TaskRequest> + use<> {
 }
 
 /// Room for the longest text that a task puts before a window.
-fn roomy(ask: Ask) -> Ask {
-    Ask { words_max: ask.words_max + 16, ..ask }
+fn roomy(ask: &Ask) -> Ask {
+    Ask { words_max: ask.words_max + 16, ..ask.clone() }
 }
 
 proptest! {
@@ -81,7 +81,7 @@ proptest! {
     /// Scores depend on the whole window, so that any other window would show.
     #[test]
     fn p1_p2_p6_neither_chunks_nor_order_nor_polling_change_a_result_of_any_task(
-        (ask, tasks) in ask().prop_map(roomy).prop_flat_map(|ask| {
+        (ask, tasks) in ask().prop_map(|ask| roomy(&ask)).prop_flat_map(|ask| {
             (Just(ask.clone()), prop::collection::vec(task(&ask), 1..4))
         }),
         script in wild(),
@@ -97,7 +97,7 @@ proptest! {
     /// A task finds the same beside any other.
     #[test]
     fn p3_no_task_changes_the_results_of_another(
-        (ask, tasks) in ask().prop_map(roomy).prop_flat_map(|ask| {
+        (ask, tasks) in ask().prop_map(|ask| roomy(&ask)).prop_flat_map(|ask| {
             (Just(ask.clone()), prop::collection::vec(task(&ask), 2..4))
         }),
         script in wild(),
@@ -114,16 +114,16 @@ proptest! {
     /// Scores depend on the word alone, so windows must not show in the best answers of the whole text.
     #[test]
     fn p5_the_best_answers_are_those_of_the_whole_text(
-        (ask, script) in ask().prop_map(roomy).prop_flat_map(|ask| (Just(ask.clone()), tame(&ask))),
-        answers_max in 1i32..5,
+        (ask, script) in ask().prop_map(|ask| roomy(&ask)).prop_flat_map(|ask| (Just(ask.clone()), tame(&ask))),
+        answers_max in 1usize..5,
         seed in any::<u64>(),
     ) {
         let ask = Ask { overlap: Overlap::Flat, labels_per_span: LabelsPerSpan::One, ..ask };
-        let plan = plan_of(&[questions(2, answers_max)], &ask, policy(&ask));
+        let plan = plan_of(&[questions(2, i32::try_from(answers_max).unwrap())], &ask, policy(&ask));
         let played = play_randomly(&plan, &script, Sight::Word, seed);
         let mut truth = oracle::extract_labels(&script, &ask, &["answer"]).mentions;
         truth.sort_by(|a, b| b.3.total_cmp(&a.3).then(a.0.cmp(&b.0)));
-        truth.truncate(answers_max as usize);
+        truth.truncate(answers_max);
         for number in 0..2 {
             let answers = played.found.iter().filter_map(|found| match &found.finding {
                 Finding::Answer(answer) if answer.question == number => Some(answer),
@@ -143,7 +143,7 @@ proptest! {
     /// Relations of neighbouring arguments are those of the whole text: no window loses or doubles one.
     #[test]
     fn p5_relations_are_those_of_the_whole_text(
-        (ask, script) in ask().prop_map(roomy).prop_flat_map(|ask| {
+        (ask, script) in ask().prop_map(|ask| roomy(&ask)).prop_flat_map(|ask| {
             // A pair of two narrow arguments and one word between them has room behind every core.
             let ask = Ask { mention_words_max: 2, ..ask };
             (Just(ask.clone()), tame(&ask))
