@@ -26,7 +26,7 @@ done
 # Runs the properties and prints the names of those that fail, or "does not compile".
 failing() {
   local log=$work/log
-  if (cd "$tree" && CARGO_TARGET_DIR=$work/target cargo test --release --locked --test properties -- p1_p2 p5_p6) >"$log" 2>&1; then
+  if (cd "$tree" && CARGO_TARGET_DIR=$work/target cargo test --release --locked --test properties -- p1_p2 p3_ p5_) >"$log" 2>&1; then
     return
   fi
   if ! grep -q '^running ' "$log"; then
@@ -65,12 +65,24 @@ if [ -n "$control" ]; then exit 1; fi
 plant "margin too small" src/pipeline/window.rs \
   's/right_margin: mention_words_max - 1,/right_margin: mention_words_max.saturating_sub(2),/' \
   p5_p6_windows_find_exactly_what_the_whole_text_has
-plant "settled too early" src/pipeline/line.rs \
-  's/advance\(core\.end, /advance(window.shape.words.end, /' \
+plant "settled too early" src/pipeline/task/mod.rs \
+  's/spans\.take\(candidates, core\.end,/spans.take(candidates, words.end,/' \
   p5_p6_windows_find_exactly_what_the_whole_text_has
-plant "ownership off" src/pipeline/line.rs \
-  's/(let core = )\(core_start, core_start \+ [^;]*;/$1(core_start.min(0), words);/' \
+plant "ownership off" src/pipeline/task/mod.rs \
+  's/core: \(place\(core\.start\), place\(core\.end\)\),/core: (0, place(words.end)),/' \
   p5_p6_windows_find_exactly_what_the_whole_text_has
+plant "pairs owned twice" src/pipeline/task/pairs.rs \
+  's/\(near && self\.core\.contains\(&first\)\)\.then_some\(head\)/(near \&\& first < u64::MAX).then_some(head)/' \
+  p5_relations_are_those_of_the_whole_text
+plant "pairs not awaited" src/pipeline/task/relations.rs \
+  's/words\.end <= is_final/words.start <= is_final/' \
+  p5_relations_are_those_of_the_whole_text
+plant "the first answer stays" src/pipeline/task/questions.rs \
+  's/if at >= max \{/if at >= max || best.len() >= max {/' \
+  p5_the_best_answers_are_those_of_the_whole_text
+plant "sentence told early" src/pipeline/task/sentences.rs \
+  's/end\.filter\(\|end\| \*end <= frontier\)/end/' \
+  p1_p2_p6_neither_chunks_nor_order_nor_polling_change_a_result_of_any_task
 plant "word emitted too early" src/pipeline/intake.rs \
   's/(self\.decoder = decoder;\s*)self\.settle\(\);/$1self.close_word();/' \
   p1_p2_neither_chunks_nor_order_nor_polling_change_a_result

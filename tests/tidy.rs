@@ -230,6 +230,24 @@ fn no_file_names_a_machine_or_an_unknown_host() {
     assert_none(&mistakes);
 }
 
+/// Every figure of quality that README.md gives is a line of the file that the measurement wrote.
+#[test]
+fn the_readme_quotes_what_was_measured() {
+    let (readme, results) = (read("README.md"), read("tests/bench/RESULTS.md"));
+    let measured: BTreeSet<&str> = results.lines().filter(|line| line.starts_with("| ")).collect();
+    let quoted = readme.split("<!-- quoted from tests/bench/RESULTS.md -->").nth(1);
+    let quoted = quoted.and_then(|rest| rest.split("<!-- end of the quotation -->").next());
+    let rows: Vec<&str> =
+        quoted.unwrap_or_default().lines().filter(|l| l.starts_with("| ")).collect();
+    let other = rows.iter().filter(|row| !measured.contains(**row));
+    let other = other.map(|row| format!("README.md: not in tests/bench/RESULTS.md: {row}"));
+    let tasks = ["entities", "questions", "summary", "relations", "classify"];
+    let has = |task: &str| rows.iter().any(|row| row.starts_with(&format!("| {task} ")));
+    let missing =
+        tasks.iter().filter(|task| !has(task)).map(|task| format!("README.md: no {task}"));
+    assert_none(&other.chain(missing).collect::<Vec<_>>());
+}
+
 #[test]
 fn the_scanner_sees_paths_and_not_comments_or_strings() {
     let text = r##"

@@ -8,6 +8,7 @@ use regex::Regex;
 use crate::generate::{Ask, FAR, Script, WORD_BYTES_MAX};
 use crate::toy::{ToyEncoder, cell, hash};
 use gleand::pipeline::ports::Encoder;
+use gleand::pipeline::words::{SplitWord, WordSplitter};
 
 static WORD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[\p{L}\p{N}_]+(?:[-_][\p{L}\p{N}_]+)*|[^\s\x1c-\x1f]").unwrap());
@@ -193,4 +194,78 @@ pub(crate) fn relations(
     }
     pairs.sort();
     pairs.into_iter().map(|(_, pair)| pair).collect()
+}
+
+/// A span of a summary: byte range in the input, score.
+pub(crate) type Summed = (u64, u64, f32);
+
+/// The summary of the whole text: spans of the label `summary`, widened to the sentences that they touch, and of those
+/// the best that have at most `words_max` words together.
+pub(crate) fn summary(
+    script: &Script,
+    ask: &Ask,
+    whole_sentences: bool,
+    words_max: usize,
+) -> Vec<Summed> {
+    let mut summed: Vec<(Summed, usize)> = Vec::new();
+    let mut from = 0;
+    for &to in script.flushes.iter().chain([&script.bytes.len()]) {
+        let words = borders(&script.bytes[from..to]);
+        let part = Script { bytes: script.bytes[from..to].to_vec(), flushes: Vec::new() };
+        let mut spans: Vec<(usize, usize, f32)> = Vec::new();
+        for (start, end, _, score) in extract_labels(&part, ask, &["summary"]).mentions {
+            let mut first = words.iter().position(|word| word.0 == start).unwrap();
+            let mut last = words.iter().position(|word| word.1 == end).unwrap() + 1;
+            if whole_sentences {
+                while first > 0 && !words[first].2 {
+                    first -= 1;
+                }
+                while last < words.len() && !words[last].2 {
+                    last += 1;
+                }
+            }
+            match spans.last_mut() {
+                Some(open) if first < open.1 => *open = (open.0, last, open.2.max(score)),
+                _ => spans.push((first, last, score)),
+            }
+        }
+        summed.extend(spans.into_iter().map(|(first, last, score)| {
+            let range = (words[first].0 + from as u64, words[last - 1].1 + from as u64);
+            ((range.0, range.1, score), last - first)
+        }));
+        from = to;
+    }
+    if words_max == 0 {
+        return summed.into_iter().map(|(span, _)| span).collect();
+    }
+    summed.retain(|(_, words)| *words <= words_max);
+    summed.sort_by(|a, b| b.0.2.total_cmp(&a.0.2));
+    let mut room = words_max;
+    let fit = summed.iter().take_while(|(_, words)| match room.checked_sub(*words) {
+        Some(rest) => {
+            room = rest;
+            true
+        }
+        None => false,
+    });
+    let mut kept: Vec<Summed> = fit.map(|(span, _)| *span).collect();
+    kept.sort_by_key(|span| span.0);
+    kept
+}
+
+/// Words of a text as the pipeline's splitter sees all of it at once: byte range, and whether a sentence ends before.
+fn borders(bytes: &[u8]) -> Vec<(u64, u64, bool)> {
+    let mut splitter = WordSplitter::new(WORD_BYTES_MAX as u64);
+    let (mut kept, mut words) = (String::new(), Vec::new());
+    for chunk in bytes.utf8_chunks() {
+        splitter.push(chunk.valid(), &mut kept, &mut |word| words.push(word));
+        if !chunk.invalid().is_empty() {
+            let invalid = chunk.invalid().len() as u64;
+            splitter.push_replacement(invalid, &mut kept, &mut |word| words.push(word));
+        }
+    }
+    splitter.close(&mut |word| words.push(word));
+    let place =
+        |word: &SplitWord| (word.range.start.bytes, word.range.end.bytes, word.border_before);
+    words.iter().map(place).collect()
 }

@@ -144,8 +144,9 @@ proptest! {
     #[test]
     fn p5_relations_are_those_of_the_whole_text(
         (ask, script) in ask().prop_map(|ask| roomy(&ask)).prop_flat_map(|ask| {
-            // A pair of two narrow arguments and one word between them has room behind every core.
-            let ask = Ask { mention_words_max: 2, ..ask };
+            // A pair of two narrow arguments and one word between them has room behind every core, of which a quarter
+            // of the window is the most.
+            let ask = Ask { mention_words_max: 2, words_max: ask.words_max + 16, ..ask };
             (Just(ask.clone()), tame(&ask))
         }),
         seed in any::<u64>(),
@@ -177,5 +178,34 @@ proptest! {
         } else {
             prop_assert_eq!(found, truth);
         }
+    }
+
+    /// A summary is that of the whole text, also where its spans are widened and only the best are kept.
+    #[test]
+    fn p5_a_summary_is_that_of_the_whole_text(
+        (ask, script) in ask().prop_map(|ask| roomy(&ask)).prop_flat_map(|ask| {
+            (Just(ask.clone()), tame(&ask))
+        }),
+        whole_sentences in any::<bool>(),
+        words_max in prop_oneof![Just(0_usize), 1..60_usize],
+        seed in any::<u64>(),
+    ) {
+        let ask = Ask { overlap: Overlap::Flat, labels_per_span: LabelsPerSpan::One, ..ask };
+        let request = TaskRequest::Summary(SummaryRequest {
+            threshold: Some(0.5),
+            words_max: i32::try_from(words_max).unwrap(),
+            whole_sentences,
+        });
+        let plan = plan_of(&[request], &ask, policy(&ask));
+        let played = play_randomly(&plan, &script, Sight::Word, seed);
+        let found = played.found.iter().filter_map(|found| match &found.finding {
+            Finding::Summary(found) => {
+                let range = found.span.range;
+                Some((range.start.bytes, range.end.bytes, found.score))
+            }
+            _ => None,
+        });
+        let truth = oracle::summary(&script, &ask, whole_sentences, words_max);
+        prop_assert_eq!(found.collect::<Vec<_>>(), truth);
     }
 }

@@ -98,9 +98,9 @@ pub(crate) const WIRE_FILES: &[&str] = &[
     "src/service/ingest.rs",
     "src/service/models.rs",
     "src/service/order.rs",
+    "src/service/outbox.rs",
     "src/service/request.rs",
     "src/service/results.rs",
-    "src/service/outbox.rs",
     "src/service/server.rs",
     "src/service/session.rs",
     "src/service/tests.rs",
@@ -206,6 +206,7 @@ pub(crate) const ALLOWED_HOSTS: &[&str] = &[
     "creativecommons.org",
     "example.com",
     "github.com",
+    "prng.di.unimi.it",
     "www.apache.org",
     "www.netlib.org",
 ];

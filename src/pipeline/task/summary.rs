@@ -160,12 +160,15 @@ fn keep(budget: Option<&mut Budget>, wide: Wide, intake: &Intake, sink: &mut Sin
 /// The best spans that fit: by falling score, equal ones by start, each as long as all before it fit as well. A span that
 /// is wider than the whole bound is passed over.
 ///
-/// A span that does not fit can never come back, since later ones only take more room: so what is held has a bound.
+/// A span that does not fit can never come back, since later ones only take more room, and nothing that ranks behind it
+/// can be kept: so what is held has a bound.
 #[derive(Debug)]
 struct Budget {
     words_max: u64,
     /// Best first.
     kept: Vec<Kept>,
+    /// Score of the best span that did not fit. Spans come by start, so one of the same score ranks behind it.
+    bar: f32,
     changed: bool,
 }
 
@@ -177,32 +180,27 @@ struct Kept {
 
 impl Budget {
     fn new(words_max: u64) -> Self {
-        Self { words_max, kept: Vec::new(), changed: false }
+        Self { words_max, kept: Vec::new(), bar: f32::NEG_INFINITY, changed: false }
     }
 
     fn push(&mut self, wide: Wide, intake: &Intake) {
-        if wide.words() > self.words_max {
+        if wide.words() > self.words_max || wide.score <= self.bar {
             return;
         }
-        let at = self
-            .kept
-            .partition_point(|kept| kept.wide.score.total_cmp(&wide.score) != Ordering::Less);
-        let before: u64 = self.kept[..at].iter().map(|kept| kept.wide.words()).sum();
-        if before + wide.words() > self.words_max {
-            // Whatever stood behind it does not count any more either.
-            self.changed |= self.kept.len() > at;
-            self.kept.truncate(at);
-            return;
-        }
+        let better = |kept: &Kept| kept.wide.score.total_cmp(&wide.score) != Ordering::Less;
+        let at = self.kept.partition_point(better);
         let span = intake.held_span(wide.start, wide.end);
         self.kept.insert(at, Kept { wide, span });
+        self.changed = true;
         let mut words = 0;
         let fit = self.kept.iter().take_while(|kept| {
             words += kept.wide.words();
             words <= self.words_max
         });
         let fit = fit.count();
-        self.kept.truncate(fit);
-        self.changed = true;
+        if let Some(first_out) = self.kept.get(fit) {
+            self.bar = first_out.wide.score;
+            self.kept.truncate(fit);
+        }
     }
 }
