@@ -226,7 +226,7 @@ table! {
     window: Window {
         words_max: Option<NonZeroUsize>, zero_or("from the model", 8, 1 << 20), "0",
             "Words of a window, margins included.",
-            "what the model was trained to read.",
+            "what it was trained to read, or fewer for a task where its gleand.json says that this is better.",
             "memory and time of a forward pass; results change.";
         pieces_max: Option<NonZeroUsize>, zero_or("from the model", 16, 1 << 20), "0",
             "Pieces of a window, prompt included.",

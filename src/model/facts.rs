@@ -4,10 +4,13 @@ use serde::Deserialize;
 
 use super::LoadError;
 use super::config::{Config, EncoderConfig};
-use crate::pipeline::ports::{ModelFacts, ScoreMode, TaskThresholds};
+use crate::pipeline::ports::{ModelFacts, ScoreMode, TaskThresholds, TaskWindows};
 
 /// The file's name in a checkpoint.
 pub(super) const FACTS_FILE: &str = "gleand.json";
+
+/// The smallest window that can be asked for, as in the configuration.
+const WINDOW_WORDS_MIN: usize = 8;
 
 /// The file as it is written.
 #[derive(Default, Deserialize)]
@@ -16,6 +19,7 @@ struct File {
     thresholds: Thresholds,
     labels_per_pass: Option<usize>,
     score_mode: Mode,
+    window_words: Windows,
 }
 
 #[derive(Default, Deserialize)]
@@ -27,6 +31,17 @@ struct Thresholds {
     questions: Option<f32>,
     summary: Option<f32>,
     classify: Option<f32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Windows {
+    entities: Option<usize>,
+    open: Option<usize>,
+    questions: Option<usize>,
+    summary: Option<usize>,
+    relations: Option<usize>,
+    classify: Option<usize>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -60,6 +75,7 @@ pub(super) fn parse(json: Option<&[u8]>, config: &Config) -> Result<ModelFacts, 
             Mode::Mean => ScoreMode::Mean,
         },
         thresholds: file.thresholds.resolve()?,
+        windows: file.window_words.resolve(config.words_max)?,
     })
 }
 
@@ -73,6 +89,27 @@ impl Thresholds {
             questions: checked("questions", self.questions, default.questions)?,
             summary: checked("summary", self.summary, default.summary)?,
             classify: checked("classify", self.classify, default.classify)?,
+        })
+    }
+}
+
+impl Windows {
+    fn resolve(&self, words_max: usize) -> Result<TaskWindows, LoadError> {
+        let checked = |task: &str, words: Option<usize>| match words {
+            Some(words) if words < WINDOW_WORDS_MIN || words > words_max => Err(invalid(
+                &format!("window_words.{task}"),
+                words.to_string(),
+                "a number from 8 to the max_len of the checkpoint",
+            )),
+            words => Ok(words),
+        };
+        Ok(TaskWindows {
+            entities: checked("entities", self.entities)?,
+            open: checked("open", self.open)?,
+            questions: checked("questions", self.questions)?,
+            summary: checked("summary", self.summary)?,
+            relations: checked("relations", self.relations)?,
+            classify: checked("classify", self.classify)?,
         })
     }
 }

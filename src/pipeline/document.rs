@@ -10,8 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::event::{DocumentError, Event, Input, Progress, Summary, Warning, WindowId};
-use super::finding::{Finding, Found};
-use super::intake::{Intake, IntakeCounts};
+use super::finding::{Finding, Found, Place};
+use super::intake::Intake;
 use super::line::TaskLine;
 use super::offset::Position;
 use super::plan::{Interim, Plan, PlanWarning};
@@ -36,10 +36,13 @@ pub struct Document {
     ready: VecDeque<(WindowId, WindowInput)>,
     in_flight: usize,
     /// Results that wait to be polled, with their tasks.
-    found: VecDeque<(usize, Finding)>,
+    found: VecDeque<(usize, Finding<Place>)>,
     ordinals: Vec<u64>,
     warnings: VecDeque<Warning>,
-    told: Told,
+    /// Warnings that are told once and were.
+    told: Vec<Warning>,
+    /// Whether the share of unknown words was judged.
+    vocabulary_judged: bool,
     watermark: Position,
     progress_due: bool,
     failure: Option<DocumentError>,
@@ -66,16 +69,6 @@ enum Phase {
     Ended,
 }
 
-/// Counts when they were last looked at for warnings.
-#[derive(Debug, Default)]
-struct Told {
-    intake: IntakeCounts,
-    candidates_dropped: u64,
-    clusters_forced: u64,
-    relations_limited: u64,
-    vocabulary: bool,
-}
-
 impl Document {
     /// A document at its start.
     #[must_use]
@@ -98,7 +91,8 @@ impl Document {
             found: VecDeque::new(),
             ordinals: vec![0; plan.tasks.len()],
             warnings,
-            told: Told::default(),
+            told: Vec::new(),
+            vocabulary_judged: false,
             watermark: Position::default(),
             progress_due: false,
             failure: None,
@@ -195,6 +189,7 @@ impl Document {
         if let Some((task, finding)) = self.found.pop_front() {
             let ordinal = self.ordinals[task];
             self.ordinals[task] += 1;
+            let finding = finding.map(|place| self.intake.span(place));
             return Some(Event::Found(Found { task, ordinal, finding }));
         }
         if let Some(interim) = self.poll_interim() {
@@ -217,8 +212,10 @@ impl Document {
         }
         let tasks = self.lines.iter_mut().zip(&self.plan.tasks).enumerate();
         for (task, (line, plan)) in tasks {
-            let mut findings = Vec::new();
+            let mut findings: Vec<Finding<Place>> = Vec::new();
             if line.tell_changed(plan, &self.intake, &mut |finding| findings.push(finding)) {
+                let span = |place| self.intake.span(place);
+                let findings = findings.into_iter().map(|finding| finding.map(span)).collect();
                 return Some(Event::Interim { task, findings });
             }
         }
@@ -270,6 +267,7 @@ impl Document {
 
     /// Reads one step of what was handed in; false when there is nothing to read.
     fn read_step(&mut self) -> bool {
+        // Results that wait were polled before, so nothing but the lines needs old words.
         let needed = self.lines.iter().map(TaskLine::needed_from).min().unwrap_or(u64::MAX);
         self.intake.forget_before(needed.min(self.intake.settled()));
         let Some(front) = self.inbox.front_mut() else { return false };
@@ -300,16 +298,18 @@ impl Document {
     }
 
     /// Closes the open word; once the windows that it completes are cut, tells the lines with `stop`.
-    fn close_text(&mut self, stop: fn(&mut TaskLine, u64)) -> Result<(), DocumentError> {
+    fn close_text(&mut self, stop: fn(&mut TaskLine, u64) -> bool) -> Result<(), DocumentError> {
         let before = self.intake.settled();
         self.intake.close_word();
         // The word just closed may complete windows; they are cut first, and this is called again.
         if self.intake.settled() == before {
             self.inbox.pop_front();
+            let mut held = false;
             for (task, line) in self.lines.iter_mut().enumerate() {
-                stop(line, before);
+                held |= stop(line, before);
                 line.settle(&self.intake, &mut |finding| self.found.push_back((task, finding)));
             }
+            self.warn_once(u64::from(held), Warning::FlushHeld);
         }
         Ok(())
     }
@@ -334,44 +334,37 @@ impl Document {
         while line.merge_next(&self.intake, &mut |finding| found.push_back((task, finding))) {}
     }
 
-    /// Tells once a document that a bound of a task was reached.
+    /// Tells that a bound of a task was reached, once a document or a task.
     fn warn_about_limits(&mut self, task: usize) {
         let counts = self.lines[task].counts();
-        let told = &mut self.told;
-        if counts.candidates_dropped > 0 && told.candidates_dropped == 0 {
-            self.warnings.push_back(Warning::CandidatesDropped);
+        self.warn_once(counts.candidates_dropped, Warning::CandidatesDropped);
+        self.warn_once(counts.clusters_forced, Warning::ClusterForced);
+        self.warn_once(counts.relations_limited, Warning::RelationsLimited { task });
+    }
+
+    /// Tells a warning once there is something to count.
+    fn warn_once(&mut self, count: u64, warning: Warning) {
+        if count > 0 && !self.told.contains(&warning) {
+            self.told.push(warning);
+            self.warnings.push_back(warning);
         }
-        if counts.clusters_forced > 0 && told.clusters_forced == 0 {
-            self.warnings.push_back(Warning::ClusterForced);
-        }
-        if counts.relations_limited > 0 && told.relations_limited == 0 {
-            self.warnings.push_back(Warning::RelationsLimited { task });
-        }
-        // Summed over the tasks, so that each is told once a document.
-        told.candidates_dropped += counts.candidates_dropped;
-        told.clusters_forced += counts.clusters_forced;
-        told.relations_limited += counts.relations_limited;
     }
 
     fn warn_about_intake(&mut self) {
         let counts = self.intake.counts();
-        if counts.words_cut > 0 && self.told.intake.words_cut == 0 {
-            self.warnings.push_back(Warning::WordCut);
-        }
-        if counts.words_with_pieces_cut > 0 && self.told.intake.words_with_pieces_cut == 0 {
-            self.warnings.push_back(Warning::WordPiecesCut);
-        }
-        self.told.intake = counts;
+        self.warn_once(counts.words_cut, Warning::WordCut);
+        self.warn_once(counts.words_with_pieces_cut, Warning::WordPiecesCut);
+        self.warn_once(counts.invalid_parts, Warning::InvalidReplaced);
         self.warn_about_vocabulary(VOCABULARY_WORDS);
     }
 
     /// Judges the vocabulary once, as soon as `words_min` words are there.
     fn warn_about_vocabulary(&mut self, words_min: u64) {
         let words = self.intake.settled();
-        if self.told.vocabulary || words < words_min {
+        if self.vocabulary_judged || words < words_min {
             return;
         }
-        self.told.vocabulary = true;
+        self.vocabulary_judged = true;
         let unknown = self.intake.counts().unknown_words;
         if unknown * 100 > words * VOCABULARY_UNKNOWN_PERCENT {
             self.warnings.push_back(Warning::OutsideVocabulary { unknown, words });

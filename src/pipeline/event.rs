@@ -59,7 +59,7 @@ pub struct WindowId {
 /// How far a document has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Everything that starts before this place is final, in all tasks.
+    /// Everything that starts before this place is final, in all tasks whose results come with the text.
     pub watermark: Position,
     /// Bytes handed in.
     pub received_bytes: u64,
@@ -82,6 +82,10 @@ pub enum Warning {
         /// Words looked at.
         words: u64,
     },
+    /// Bytes that are not UTF-8 were replaced.
+    InvalidReplaced,
+    /// A flush came less than a window after the one before, and waits until a window is full.
+    FlushHeld,
     /// A word without end was closed.
     WordCut,
     /// A word gave the encoder fewer pieces than it has.

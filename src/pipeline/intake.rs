@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::finding::Span;
+use super::finding::{Place, Span};
 use super::offset::{Position, TextRange};
 use super::pieces::{PieceCache, Pieces};
 use super::plan::{KeepText, Plan};
@@ -21,8 +21,10 @@ use super::words::{SplitWord, WordSplitter};
 
 /// Forgotten text is given back once it is this much and half of what is held.
 const TEXT_WASTE_BYTES: usize = 16 << 10;
-/// Text of a result that waits for the last window; a longer one is given by its place alone.
-const HELD_TEXT_BYTES_MAX: usize = 16 << 10;
+/// Text of a result; a longer one is given by its place alone, so that any result fits into a message.
+const TEXT_BYTES_MAX: u64 = 64 << 10;
+/// The same for a result that waits for the last window.
+const HELD_TEXT_BYTES_MAX: u64 = 16 << 10;
 
 /// Reads a document and holds what is needed of it.
 pub struct Intake {
@@ -179,30 +181,53 @@ impl Intake {
         input
     }
 
-    /// The text of these words as a label is made of it: where blanks without end stand between two, one blank does.
+    /// The text of these words as a label is made of it, at most so many bytes; where blanks without end stand between
+    /// two words, one blank does.
     #[must_use]
-    pub fn words_text(&self, first: u64, end: u64) -> String {
-        self.text(first, end).unwrap_or_else(|| {
-            let words: Vec<_> = (first..end).filter_map(|word| self.text(word, word + 1)).collect();
-            words.join(" ")
-        })
+    pub fn words_text(&self, first: u64, end: u64, bytes_max: usize) -> String {
+        let range = self.range(first, end);
+        if range.end.bytes - range.start.bytes <= bytes_max as u64
+            && let Some(text) = self.text(first, end)
+        {
+            return text;
+        }
+        let mut text = String::new();
+        for word in (first..end).filter_map(|word| self.text(word, word + 1)) {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(&word);
+            if text.len() > bytes_max {
+                break;
+            }
+        }
+        text.truncate(text.floor_char_boundary(bytes_max));
+        text
     }
 
-    /// Where these words stand, with their text if results carry it.
+    /// Where a finding stands, with its text if results carry it and it is not too long for a message.
     #[must_use]
-    pub fn span(&self, first: u64, end: u64) -> Span {
-        let text = match self.give_text {
-            KeepText::Yes => self.text(first, end),
-            KeepText::No => None,
-        };
-        Span { range: self.range(first, end), text }
+    pub fn span(&self, place: Place) -> Span {
+        match place {
+            Place::Words(first, end) => self.bounded_span(first, end, TEXT_BYTES_MAX),
+            Place::Held(span) => span,
+        }
     }
 
     /// The same for a result that waits for the last window.
     #[must_use]
     pub fn held_span(&self, first: u64, end: u64) -> Span {
-        let span = self.span(first, end);
-        Span { text: span.text.filter(|text| text.len() <= HELD_TEXT_BYTES_MAX), ..span }
+        self.bounded_span(first, end, HELD_TEXT_BYTES_MAX)
+    }
+
+    fn bounded_span(&self, first: u64, end: u64, text_bytes_max: u64) -> Span {
+        let range = self.range(first, end);
+        let fits = range.end.bytes - range.start.bytes <= text_bytes_max;
+        let text = match self.give_text {
+            KeepText::Yes if fits => self.text(first, end),
+            KeepText::Yes | KeepText::No => None,
+        };
+        Span { range, text }
     }
 
     /// The text of these words and what stands between them, if text is kept: that of a blank stretch

@@ -87,16 +87,17 @@ impl TaskLine {
         }
     }
 
-    /// Ends the text at `word` for what comes before it.
-    pub fn flush(&mut self, word: u64) {
-        self.planner.flush(word);
+    /// Ends the text at `word` for what comes before it. True where that has to wait until a window is full.
+    pub fn flush(&mut self, word: u64) -> bool {
         self.task.stop(word);
+        self.planner.flush(word)
     }
 
-    /// Ends the text for good.
-    pub fn finish(&mut self, word: u64) {
+    /// Ends the text for good, at once.
+    pub fn finish(&mut self, word: u64) -> bool {
         self.planner.finish(word);
         self.task.stop(word);
+        false
     }
 
     /// Cuts the next window, if there is one: one input for each pass.
@@ -186,16 +187,19 @@ impl TaskLine {
         let max = match plan.kind {
             // One a class, whatever its score.
             TaskKind::Classify(_) => usize::MAX / 2,
-            _ => plan.candidates_max,
+            // Each pass has its share, so that none pushes out what another found.
+            _ => (plan.candidates_max / plan.passes.len()).max(1),
         };
-        let (candidates, dropped) = (&mut window.candidates, &mut self.counts.candidates_dropped);
+        let mut candidates = Vec::new();
+        let dropped = &mut self.counts.candidates_dropped;
         plan.read(pass, (words, core), scores, &mut |candidate| {
             candidates.push(candidate);
             if candidates.len() >= 2 * max {
-                *dropped += keep_best(candidates, max);
+                *dropped += keep_best(&mut candidates, max);
             }
         });
-        *dropped += keep_best(candidates, max);
+        *dropped += keep_best(&mut candidates, max);
+        window.candidates.append(&mut candidates);
         Ok(())
     }
 
@@ -207,7 +211,7 @@ impl TaskLine {
             sink(finding);
         };
         if let TaskState::Relations(relations) = &mut self.task
-            && relations.pairs().decide_next(intake, &mut counted)
+            && relations.pairs().decide_next(&mut counted)
         {
             return true;
         }

@@ -51,10 +51,10 @@ impl Default for WindowPolicy {
 }
 
 impl WindowPolicy {
-    /// Words of a window of this model.
+    /// Words of a window of a task; `measured` is what the model says about the task ([`ModelFacts::windows`]).
     #[must_use]
-    pub fn window_words(&self, facts: &ModelFacts) -> usize {
-        self.words_max.unwrap_or(usize::MAX).min(facts.words_max).max(1)
+    pub fn window_words(&self, facts: &ModelFacts, measured: Option<usize>) -> usize {
+        self.words_max.or(measured).unwrap_or(usize::MAX).min(facts.words_max).max(1)
     }
 
     /// Pieces of a window of this model, prompt included.
@@ -68,10 +68,11 @@ impl WindowPolicy {
         }
     }
 
-    /// Words, or as many pieces, that a prompt leaves to a window's text.
+    /// Words, or as many pieces, that a prompt leaves to the text of a window of `window` words.
     #[must_use]
-    pub fn text_words(&self, facts: &ModelFacts) -> usize {
-        self.text_words_min.unwrap_or(self.window_words(facts) / 4).max(1)
+    pub fn text_words(&self, facts: &ModelFacts, window: usize) -> usize {
+        let quarter = self.window_words(facts, None) / 4;
+        self.text_words_min.unwrap_or(quarter).min(window).max(1)
     }
 }
 

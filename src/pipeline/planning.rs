@@ -30,6 +30,8 @@ pub struct Planning<'a> {
     pub policy: WindowPolicy,
     /// Bounds of a request.
     pub limits: SchemaLimits,
+    /// Words of a window of this task.
+    pub window_words: usize,
     /// What is wrong with the request so far.
     pub errors: Vec<SchemaError>,
     warnings: Vec<PlanWarning>,
@@ -47,8 +49,23 @@ impl TaskPlan {
         policy: WindowPolicy,
         limits: SchemaLimits,
     ) -> Result<Self, Vec<SchemaError>> {
-        let mut planning =
-            Planning { encoder, facts, policy, limits, errors: Vec::new(), warnings: Vec::new() };
+        let measured = match request {
+            TaskRequest::Entities(_) => facts.windows.entities,
+            TaskRequest::Open(_) => facts.windows.open,
+            TaskRequest::Questions(_) => facts.windows.questions,
+            TaskRequest::Summary(_) => facts.windows.summary,
+            TaskRequest::Classify(_) => facts.windows.classify,
+            TaskRequest::Relations(_) => facts.windows.relations,
+        };
+        let mut planning = Planning {
+            encoder,
+            facts,
+            policy,
+            limits,
+            window_words: policy.window_words(facts, measured),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        };
         let plan = match request {
             TaskRequest::Entities(request) => spans::plan_entities(&mut planning, request),
             TaskRequest::Open(request) => spans::plan_open(&mut planning, request),
@@ -65,6 +82,12 @@ impl TaskPlan {
 }
 
 impl Planning<'_> {
+    /// Words, or as many pieces, that a prompt must leave to the text of a window.
+    #[must_use]
+    pub fn text_words(&self) -> usize {
+        self.policy.text_words(self.facts, self.window_words)
+    }
+
     /// Notes a mistake.
     pub fn mistake(&mut self, part: Part, problem: Problem) {
         self.errors.push(SchemaError::new(part, problem));
@@ -165,10 +188,10 @@ impl Planning<'_> {
 
     /// Whether a prompt leaves enough of a window to the text; otherwise `part` is too long.
     pub fn fits(&mut self, part: Part, prompt_pieces: usize, prefix_words: usize) -> bool {
-        let needed = self.policy.text_words(self.facts);
+        let needed = self.text_words();
         let sizes = [
             ("pieces", prompt_pieces, self.policy.window_pieces(self.facts)),
-            ("words", prefix_words, self.policy.window_words(self.facts)),
+            ("words", prefix_words, self.window_words),
         ];
         for (unit, taken, max) in sizes {
             let left = max.saturating_sub(taken);
@@ -190,7 +213,7 @@ impl Planning<'_> {
         if !self.fits(labels.get(widest)?.part, empty + size, 0) {
             return None;
         }
-        let max = self.policy.window_pieces(self.facts) - self.policy.text_words(self.facts);
+        let max = self.policy.window_pieces(self.facts) - self.text_words();
         let part = |group: usize, count: usize| {
             group * labels.len() / count..(group + 1) * labels.len() / count
         };
@@ -224,7 +247,7 @@ impl Planning<'_> {
             overlap,
             labels_per_span,
             candidates_max: (self.policy.candidates_max / sharers.max(1)).max(1),
-            words_max: CLUSTER_WINDOWS * self.policy.window_words(self.facts) as u64,
+            words_max: CLUSTER_WINDOWS * self.window_words as u64,
         }
     }
 
@@ -238,7 +261,7 @@ impl Planning<'_> {
             self.warnings.push(PlanWarning::ManyPasses { passes: passes.len() });
         }
         let geometry = Geometry::new(
-            self.policy.window_words(self.facts) - prefix_words,
+            self.window_words - prefix_words,
             self.policy.window_pieces(self.facts) - prompt_pieces,
             self.policy,
         );

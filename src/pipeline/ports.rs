@@ -70,6 +70,26 @@ pub struct ModelFacts {
     pub score_mode: ScoreMode,
     /// Thresholds for tasks that do not set their own.
     pub thresholds: TaskThresholds,
+    /// Words of a window in which each task is at its best.
+    pub windows: TaskWindows,
+}
+
+/// Words of a window for each task, where it was measured that fewer than the checkpoint can read give better results
+/// (`gleand.json`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskWindows {
+    /// Entities.
+    pub entities: Option<usize>,
+    /// Open extraction.
+    pub open: Option<usize>,
+    /// Relations.
+    pub relations: Option<usize>,
+    /// Questions.
+    pub questions: Option<usize>,
+    /// Summary.
+    pub summary: Option<usize>,
+    /// Classification.
+    pub classify: Option<usize>,
 }
 
 /// How a token-level span's score is made.

@@ -222,8 +222,11 @@ pub enum Problem {
         limit: usize,
     },
     /// A name, question or instruction is empty or blank.
-    #[error("the name is empty")]
+    #[error("it is empty")]
     EmptyName,
+    /// No relation says what its arguments are.
+    #[error("name the labels of the heads or of the tails of at least one relation")]
+    NoArgumentLabels,
     /// A text is too long.
     #[error("{actual} bytes are more than the {limit} that this server allows here")]
     TooLong {
@@ -253,12 +256,12 @@ pub enum Problem {
         first: Part,
     },
     /// A name that the prompt cannot hold.
-    #[error("the name {0}")]
+    #[error("it {0}")]
     Unreadable(super::ports::LabelError),
     /// A text that leaves too little room for the document.
     #[error(
         "the model reads {taken} {unit} of this in every window and has {left} left for the document, fewer than the \
-         {needed} that are needed: make it shorter"
+         {needed} that are needed: make it shorter, or ask for less at once"
     )]
     PromptTooLong {
         /// What is counted: pieces or words.

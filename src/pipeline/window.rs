@@ -117,10 +117,11 @@ impl WindowPlanner {
     }
 
     /// Ends the text at `word` for the cores before it. At most one flush for each window of text takes
-    /// effect at once; the next is held until a window is full, so that flushes cannot multiply the work.
-    pub fn flush(&mut self, word: u64) {
+    /// effect at once; the next is held until a window is full, so that flushes cannot multiply the work. True where it is
+    /// held.
+    pub fn flush(&mut self, word: u64) -> bool {
         if word == self.core_start {
-            return;
+            return false;
         }
         let early =
             self.last_flush.is_some_and(|last| word - last < self.geometry.words_max as u64);
@@ -129,6 +130,7 @@ impl WindowPlanner {
         } else {
             self.stop_at(word);
         }
+        early
     }
 
     /// Ends the text at `word` for good.

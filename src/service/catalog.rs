@@ -10,7 +10,7 @@ use crate::pipeline::ports::{Encoder, ModelFacts};
 use crate::pipeline::window::Geometry;
 
 /// Raised by every commit that can change a result of the same text, config and model.
-pub const RESULTS_VERSION: u32 = 1;
+pub const RESULTS_VERSION: u32 = 2;
 
 /// Tasks that this server answers.
 pub const TASKS: [TaskKind; 6] = [
@@ -70,7 +70,8 @@ impl Catalog {
     /// What `ModelService` tells.
     #[must_use]
     pub fn card(&self) -> ModelCard {
-        let words_max = self.policy.window_words(&self.facts);
+        // Those of an entities task; `ready` tells those of each.
+        let words_max = self.policy.window_words(&self.facts, self.facts.windows.entities);
         let pieces_max = self.policy.window_pieces(&self.facts);
         let geometry = Geometry::new(words_max, pieces_max, self.policy);
         ModelCard {
@@ -86,7 +87,7 @@ impl Catalog {
                 right_margin_words: geometry.right_margin,
                 mention_words_max: geometry.mention_words_max,
                 labels_per_pass: self.facts.labels_per_pass,
-                window_words_min: self.policy.text_words(&self.facts),
+                window_words_min: self.policy.text_words(&self.facts, words_max),
             },
             thresholds: self.facts.thresholds,
         }

@@ -45,6 +45,14 @@ impl Order {
                 ),
                 String::new(),
             ),
+            Warning::InvalidReplaced => {
+                let message = "bytes that are not UTF-8 were read as U+FFFD; done counts them";
+                (WarningCode::InvalidUtf8Replaced, message.to_owned(), String::new())
+            }
+            Warning::FlushHeld => {
+                let message = "a flush came less than a window behind the one before and waits until a window is full";
+                (WarningCode::FlushHeldBack, message.to_owned(), String::new())
+            }
             Warning::WordCut => {
                 let max = self.plan.policy.word_bytes_max;
                 (

@@ -151,7 +151,10 @@ fn field(path: &str, kind: &Kind, error: &SchemaError) -> String {
             Part::ArgumentThreshold => part,
             _ => format!("{part}.threshold"),
         },
-        Problem::Nothing | Problem::TooMany { .. } => format!("{part}.{}", list(kind)),
+        Problem::TooMany { .. } if error.part != Part::Task => part,
+        Problem::Nothing | Problem::TooMany { .. } | Problem::NoArgumentLabels => {
+            format!("{part}{}", list(kind))
+        }
         // The model reads the description where there is one.
         Problem::TooLong { .. } | Problem::Unreadable(_) | Problem::PromptTooLong { .. }
             if is_described(kind, error.part) =>
@@ -167,7 +170,7 @@ fn field(path: &str, kind: &Kind, error: &SchemaError) -> String {
             Part::Label(_) | Part::Relation(_) | Part::HeadLabel(..) | Part::TailLabel(..) => {
                 format!("{part}.name")
             }
-            Part::Task => format!("{part}.{}", list(kind)),
+            Part::Task => format!("{part}{}", list(kind)),
             _ => part,
         },
         Problem::OutOfRange { .. } => part,
@@ -193,12 +196,13 @@ pub fn part(path: &str, kind: &Kind, part: Part) -> String {
     format!("{path}.{}{within}", name(kind))
 }
 
-/// The list that a kind must fill.
+/// The list that a kind must fill, with its dot.
 fn list(kind: &Kind) -> &'static str {
     match kind {
-        Kind::Relations(_) => "relations",
-        Kind::Questions(_) => "questions",
-        Kind::Entities(_) | Kind::Summary(_) | Kind::Classify(_) | Kind::Open(_) => "labels",
+        Kind::Relations(_) => ".relations",
+        Kind::Questions(_) => ".questions",
+        Kind::Entities(_) | Kind::Classify(_) => ".labels",
+        Kind::Summary(_) | Kind::Open(_) => "",
     }
 }
 

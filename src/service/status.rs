@@ -140,7 +140,7 @@ fn mistake_verdict(mistake: &Mistake) -> (Code, &'static str) {
 
 fn schema_reason(error: &SchemaError) -> &'static str {
     match &error.problem {
-        Problem::Nothing => "LABELS_EMPTY",
+        Problem::Nothing | Problem::NoArgumentLabels => "LABELS_EMPTY",
         Problem::TooMany { .. } => "TOO_MANY_LABELS",
         Problem::EmptyName => "LABEL_EMPTY",
         Problem::TooLong { .. } => "LABEL_TOO_LONG",
@@ -280,6 +280,7 @@ mod tests {
         let label = |problem| SchemaError::new(Part::Label(1), problem);
         vec![
             SchemaError::new(Part::Task, Problem::Nothing),
+            SchemaError::new(Part::Task, Problem::NoArgumentLabels),
             SchemaError::new(Part::Task, Problem::TooMany { actual: 300, limit: 256 }),
             label(Problem::EmptyName),
             label(Problem::TooLong { actual: 300, limit: 256 }),

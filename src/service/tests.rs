@@ -18,7 +18,7 @@ use crate::engine::budget::Share;
 use crate::engine::{Engine, EngineThreads, ScorerFactory, Settings};
 use crate::pipeline::plan::WindowPolicy;
 use crate::pipeline::ports::{
-    Encoder, LabelError, ModelFacts, ScoreError, ScoreMode, Scorer, TaskThresholds,
+    Encoder, LabelError, ModelFacts, ScoreError, ScoreMode, Scorer, TaskThresholds, TaskWindows,
 };
 use crate::pipeline::schedule::BatchBudget;
 use crate::pipeline::scores::{Prompt, Scores, WindowInput};
@@ -119,6 +119,7 @@ fn catalog(limits: Limits) -> Arc<Catalog> {
             labels_per_pass: 4,
             score_mode: ScoreMode::Min,
             thresholds: TaskThresholds::default(),
+            windows: TaskWindows::default(),
         },
         encoder: Arc::new(ToyEncoder),
         compute: String::new(),

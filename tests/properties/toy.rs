@@ -1,6 +1,8 @@
 //! A toy model: pieces and scores are hashes, so they are the same everywhere and mean nothing.
 
-use gleand::pipeline::ports::{Encoder, LabelError, ModelFacts, ScoreMode, TaskThresholds};
+use gleand::pipeline::ports::{
+    Encoder, LabelError, ModelFacts, ScoreMode, TaskThresholds, TaskWindows,
+};
 use gleand::pipeline::scores::{Prompt, Scores, WindowInput};
 
 pub(crate) fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
@@ -52,6 +54,7 @@ pub(crate) fn facts(words_max: usize) -> ModelFacts {
         labels_per_pass: 2,
         score_mode: ScoreMode::Min,
         thresholds: TaskThresholds::default(),
+        windows: TaskWindows::default(),
     }
 }
 

@@ -16,10 +16,10 @@ use crate::pipeline::finding::{ClassScore, Finding};
 use crate::pipeline::offset::{Position, TextRange};
 use crate::pipeline::plan::{Pass, TaskPlan};
 use crate::pipeline::planning::Planning;
-use crate::pipeline::ports::ScoreMode;
+use crate::pipeline::ports::{LabelError, ScoreMode};
 use crate::pipeline::prefix::Prefix;
 use crate::pipeline::request::ClassifyRequest;
-use crate::pipeline::schema::{Label, Part};
+use crate::pipeline::schema::{Label, Part, Problem};
 use crate::pipeline::scores::Scores;
 
 const INSTRUCTION: &str = "Classify text into the following classes: ";
@@ -48,7 +48,11 @@ pub fn plan(planning: &mut Planning<'_>, request: &ClassifyRequest) -> Option<Ta
         if number > 0 {
             prefix.push(",", encoder);
         }
-        places.push(prefix.push(&class.prompt, encoder));
+        let place = prefix.push(&class.prompt, encoder);
+        if place.is_empty() {
+            planning.mistake(class.part, Problem::Unreadable(LabelError::NoPieces));
+        }
+        places.push(place);
     }
     let prompt = encoder.prompt(&[LABEL]);
     if !planning.fits(Part::Task, prompt.pieces() + prefix.pieces(), prefix.words()) {

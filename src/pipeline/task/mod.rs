@@ -14,7 +14,7 @@ pub mod summary;
 use std::ops::Range;
 
 use super::decode::{Candidate, DecodeWindow, decode};
-use super::finding::Finding;
+use super::finding::{Finding, Place};
 use super::intake::Intake;
 use super::offset::Position;
 use super::plan::{Pass, TaskPlan};
@@ -26,7 +26,7 @@ use spans::{Spans, SpansPlan};
 use summary::{Summary, SummaryPlan};
 
 /// Takes findings, in order.
-pub type Sink<'a> = dyn FnMut(Finding) + 'a;
+pub type Sink<'a> = dyn FnMut(Finding<Place>) + 'a;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl TaskState {
         sink: &mut Sink<'_>,
     ) {
         match self {
-            Self::Spans(spans) => spans.take(candidates, core.end, intake, sink),
+            Self::Spans(spans) => spans.take(candidates, core.end, sink),
             Self::Questions(questions) => questions.take(candidates, core.end, intake),
             Self::Summary(summary) => summary.take(candidates, core.end, intake, sink),
             Self::Classify(classify) => classify.take(&candidates, &core),

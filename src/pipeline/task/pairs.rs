@@ -14,6 +14,9 @@ use crate::pipeline::plan::TaskPlan;
 use crate::pipeline::ports::Encoder;
 use crate::pipeline::scores::{Prompt, Scores, ShapeError, WindowInput};
 
+/// Bytes of a head's text that the model reads: far more than any name has.
+const HEAD_BYTES_MAX: usize = 256;
+
 /// Windows whose arguments are final and whose relations are not.
 #[derive(Debug, Default)]
 pub struct Pairs {
@@ -35,17 +38,14 @@ struct Window {
     pairs: Vec<Pair>,
 }
 
-/// One label of the second stage.
-#[derive(Debug)]
-struct Ask {
-    relation: usize,
-    /// Tails that may be found, each with the head that it would belong to: indices of arguments.
-    tails: Vec<(usize, usize)>,
-}
+/// What one label of the second stage may find.
+type Ask = Vec<Pair>;
 
+/// A head and a tail that one label asks about: indices of arguments.
 #[derive(Clone, Copy, Debug)]
 struct Pair {
     relation: usize,
+    /// 0 until it is scored.
     score: f32,
     head: usize,
     tail: usize,
@@ -69,13 +69,9 @@ impl Pairs {
             passes: Vec::new(),
             pairs: Vec::new(),
         };
-        let labels = window.ask(relations, encoder, intake);
         let mut packer = Packer::new(relations, encoder);
-        for label in &labels {
-            packer.add(label);
-        }
-        let (packed, asked) = packer.finish();
-        self.limited += u64::from(asked < labels.len());
+        self.limited += u64::from(!window.ask(relations, intake, &mut packer));
+        let packed = packer.finish();
         let input = |packed: &Packed| {
             let max = plan.geometry.word_pieces_max;
             intake.window(&packed.prompt, &relations.prefix, window.words.clone(), max)
@@ -109,15 +105,13 @@ impl Pairs {
         scores.check(words, asks.len())?;
         let first_word = window.words.start;
         for (label, ask) in window.asks[asks.clone()].iter().enumerate() {
-            let threshold = relations.relations[ask.relation].label.threshold;
-            for &(tail, head) in &ask.tails {
-                let argument = &window.arguments[tail];
+            for pair in ask {
+                let tail = &window.arguments[pair.tail];
                 let [start, end] =
-                    [argument.start, argument.end].map(|w| prefix_words + distance(first_word, w));
+                    [tail.start, tail.end].map(|w| prefix_words + distance(first_word, w));
                 let judged = judge(scores, label, start..end, plan.score_mode);
-                if judged.is_over(threshold) {
-                    let (relation, score) = (ask.relation, judged.score);
-                    window.pairs.push(Pair { relation, score, head, tail });
+                if judged.is_over(relations.relations[pair.relation].label.threshold) {
+                    window.pairs.push(Pair { score: judged.score, ..*pair });
                 }
             }
         }
@@ -125,7 +119,7 @@ impl Pairs {
     }
 
     /// Decides the next window in the order of the document, if all its passes are scored.
-    pub fn decide_next(&mut self, intake: &Intake, sink: &mut Sink<'_>) -> bool {
+    pub fn decide_next(&mut self, sink: &mut Sink<'_>) -> bool {
         let scored = |window: &mut Window| window.passes.iter().all(|(_, waits)| !waits);
         let Some(mut window) = self.open.pop_front_if(scored) else { return false };
         self.decided += 1;
@@ -136,7 +130,7 @@ impl Pairs {
             (head.0.min(tail.0), head, tail, pair.relation)
         });
         for pair in &window.pairs {
-            let [head, tail] = [pair.head, pair.tail].map(|at| mention(arguments[at], intake));
+            let [head, tail] = [pair.head, pair.tail].map(|at| mention(arguments[at]));
             let (relation, score) = (pair.relation, pair.score);
             sink(Finding::Relation(Relation { relation, score, head, tail }));
         }
@@ -169,35 +163,37 @@ impl Pairs {
 }
 
 impl Window {
-    /// Works out which labels to ask for: each text of a head with each relation that some tail may stand in.
-    fn ask(&mut self, plan: &RelationsPlan, encoder: &dyn Encoder, intake: &Intake) -> Vec<String> {
-        let mut labels = Vec::new();
-        for (text, heads) in self.heads(intake) {
-            for (relation, asked) in plan.relations.iter().enumerate() {
-                let allowed = |at: &usize| asked.heads.index(self.arguments[*at].label).is_some();
-                let heads: Vec<usize> = heads.iter().copied().filter(allowed).collect();
-                if heads.is_empty() {
+    /// Asks for each text of a head with each relation that some tail may stand in; false where not all fit.
+    fn ask(&mut self, plan: &RelationsPlan, intake: &Intake, packer: &mut Packer<'_>) -> bool {
+        for (text, heads) in self.heads(plan, intake) {
+            for (prompt, relations) in &plan.prompts {
+                let ask: Ask = relations
+                    .iter()
+                    .flat_map(|&relation| self.pairs_of(relation, &heads, plan))
+                    .collect();
+                if ask.is_empty() {
                     continue;
                 }
-                let is_tail = |at: &usize| asked.tails.index(self.arguments[*at].label).is_some();
-                let tails = (0..self.arguments.len()).filter(is_tail);
-                let pair = |tail| Some((tail, self.head_for(tail, &heads, plan.distance_max)?));
-                let tails: Vec<_> = tails.filter_map(pair).collect();
-                if !tails.is_empty() {
-                    labels.push(label(&text, &asked.label.prompt, plan.label_pieces, encoder));
-                    self.asks.push(Ask { relation, tails });
+                if !packer.add(&text, prompt) {
+                    return false;
                 }
+                self.asks.push(ask);
             }
         }
-        labels
+        true
     }
 
-    /// Texts of the arguments in the order of their first appearance, each with its arguments.
-    fn heads(&self, intake: &Intake) -> Vec<(String, Vec<usize>)> {
+    /// Texts of the arguments that may be heads, in the order of their first appearance, each with its arguments.
+    fn heads(&self, plan: &RelationsPlan, intake: &Intake) -> Vec<(String, Vec<usize>)> {
+        let may_be_head =
+            |label| plan.relations.iter().any(|relation| relation.heads.index(label).is_some());
         let mut known = BTreeMap::new();
         let mut heads: Vec<(String, Vec<usize>)> = Vec::new();
         for (at, argument) in self.arguments.iter().enumerate() {
-            let text = intake.words_text(argument.start, argument.end);
+            if !may_be_head(argument.label) {
+                continue;
+            }
+            let text = intake.words_text(argument.start, argument.end, HEAD_BYTES_MAX);
             let entry = *known.entry(text).or_insert_with_key(|text| {
                 heads.push((text.clone(), Vec::new()));
                 heads.len() - 1
@@ -205,6 +201,20 @@ impl Window {
             heads[entry].1.push(at);
         }
         heads
+    }
+
+    /// The pairs of a relation that heads of one text may stand in.
+    fn pairs_of(&self, relation: usize, heads: &[usize], plan: &RelationsPlan) -> Vec<Pair> {
+        let asked = &plan.relations[relation];
+        let is_head = |at: &usize| asked.heads.index(self.arguments[*at].label).is_some();
+        let heads: Vec<usize> = heads.iter().copied().filter(is_head).collect();
+        let is_tail = |at: &usize| asked.tails.index(self.arguments[*at].label).is_some();
+        let tails = (0..self.arguments.len()).filter(is_tail);
+        let pair = |tail| {
+            let head = self.head_for(tail, &heads, plan.distance_max)?;
+            Some(Pair { relation, score: 0.0, head, tail })
+        };
+        tails.filter_map(pair).collect()
     }
 
     /// The nearest of `heads` to a tail, the earlier of two, if the pair is this window's to decide.
@@ -222,20 +232,6 @@ impl Window {
     }
 }
 
-/// What the model reads; a head without end is cut to what fits.
-fn label(head: &str, relation: &str, pieces_max: usize, encoder: &dyn Encoder) -> String {
-    let mut head = head;
-    loop {
-        let label = format!("{head} <> {relation}");
-        let pieces = encoder.prompt(&[&label]).pieces() - encoder.prompt(&[]).pieces();
-        if pieces <= pieces_max || head.is_empty() {
-            return label;
-        }
-        let half = head.floor_char_boundary(head.len() / 2);
-        head = head.get(..half).unwrap_or_default();
-    }
-}
-
 /// The labels of one pass.
 struct Packed {
     prompt: Arc<Prompt>,
@@ -248,7 +244,7 @@ struct Packer<'a> {
     encoder: &'a dyn Encoder,
     empty: usize,
     passes: Vec<Packed>,
-    group: Vec<&'a str>,
+    group: Vec<String>,
     pieces: usize,
     asked: usize,
 }
@@ -259,31 +255,50 @@ impl<'a> Packer<'a> {
         Self { plan, encoder, empty, passes: Vec::new(), group: Vec::new(), pieces: 0, asked: 0 }
     }
 
-    fn add(&mut self, label: &'a str) {
-        let pieces = self.encoder.prompt(&[label]).pieces() - self.empty;
+    /// Adds the label of a head and a relation; false when there is no room in the last pass.
+    fn add(&mut self, head: &str, relation: &str) -> bool {
+        let (label, pieces) = self.label(head, relation);
         let is_full = self.group.len() >= self.plan.labels_per_pass.max(1)
             || self.pieces + pieces > self.plan.label_pieces;
         if is_full && !self.group.is_empty() {
+            if self.passes.len() + 1 >= self.plan.passes_max {
+                return false;
+            }
             self.close();
         }
         self.group.push(label);
         self.pieces += pieces;
+        true
+    }
+
+    /// What the model reads, and its pieces; a head without end is cut to what fits.
+    fn label(&self, head: &str, relation: &str) -> (String, usize) {
+        let mut head = head;
+        loop {
+            let label = format!("{head} <> {relation}");
+            let pieces = self.encoder.prompt(&[&label]).pieces() - self.empty;
+            if pieces <= self.plan.label_pieces || head.is_empty() {
+                return (label, pieces);
+            }
+            let half = head.floor_char_boundary(head.len() / 2);
+            head = head.get(..half).unwrap_or_default();
+        }
     }
 
     fn close(&mut self) {
         let group = std::mem::take(&mut self.group);
         self.pieces = 0;
-        if !group.is_empty() && self.passes.len() < self.plan.passes_max {
-            let asks = self.asked..self.asked + group.len();
+        if !group.is_empty() {
+            let labels: Vec<&str> = group.iter().map(String::as_str).collect();
+            let asks = self.asked..self.asked + labels.len();
             self.asked = asks.end;
-            self.passes.push(Packed { prompt: Arc::new(self.encoder.prompt(&group)), asks });
+            self.passes.push(Packed { prompt: Arc::new(self.encoder.prompt(&labels)), asks });
         }
     }
 
-    /// The passes, and how many labels they ask for: the first ones.
-    fn finish(mut self) -> (Vec<Packed>, usize) {
+    fn finish(mut self) -> Vec<Packed> {
         self.close();
-        (self.passes, self.asked)
+        self.passes
     }
 }
 

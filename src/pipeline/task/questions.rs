@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use super::{Sink, TaskKind};
 use crate::pipeline::decode::Candidate;
-use crate::pipeline::finding::{Answer, Finding, Span};
+use crate::pipeline::finding::{Answer, Finding, Place, Span};
 use crate::pipeline::intake::Intake;
 use crate::pipeline::merge::{Selection, SelectionRules};
 use crate::pipeline::plan::TaskPlan;
@@ -116,7 +116,7 @@ impl Questions {
     pub fn tell(&self, sink: &mut Sink<'_>) {
         for (question, best) in self.best.iter().enumerate() {
             for (rank, held) in best.iter().enumerate() {
-                let best = Some((held.candidate.score, held.span.clone()));
+                let best = Some((held.candidate.score, Place::Held(held.span.clone())));
                 sink(Finding::Answer(Answer { question, rank, best }));
             }
             if best.is_empty() {

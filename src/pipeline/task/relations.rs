@@ -22,7 +22,7 @@ use crate::pipeline::planning::Planning;
 use crate::pipeline::prefix::Prefix;
 use crate::pipeline::request::RelationsRequest;
 use crate::pipeline::schema::{
-    Label, LabelRequest, LabelsPerSpan, Part, Threshold, add_label, check_label,
+    Label, LabelRequest, LabelsPerSpan, Part, Problem, Threshold, add_label, check_label,
 };
 
 const INSTRUCTION: &str = "Extract relationships between entities from the text: ";
@@ -36,6 +36,8 @@ const LABEL_SHARE: usize = 4;
 pub struct RelationsPlan {
     /// Relations in the order of the request.
     pub relations: Vec<RelationPlan>,
+    /// What the model reads of relations, each once, with the relations that it stands for.
+    pub prompts: Vec<(Box<str>, Vec<usize>)>,
     /// Labels of arguments, in the order of their first appearance.
     pub labels: Vec<Label>,
     /// How arguments exclude each other.
@@ -98,7 +100,17 @@ pub fn plan(planning: &mut Planning<'_>, request: &RelationsRequest) -> Option<T
         }
     }
     let labels = read.labels;
-    if !planning.errors.is_empty() || !planning.count(labels.len(), planning.limits.labels_max) {
+    let limit = planning.limits.labels_max;
+    match labels.len() {
+        0 if planning.errors.is_empty() => {
+            planning.mistake(Part::Task, Problem::NoArgumentLabels);
+        }
+        actual if actual > limit => {
+            planning.mistake(Part::Task, Problem::TooMany { actual, limit });
+        }
+        _ => {}
+    }
+    if !planning.errors.is_empty() {
         return None;
     }
     let listed = |list: Vec<(usize, usize)>| match list.is_empty() {
@@ -117,9 +129,11 @@ pub fn plan(planning: &mut Planning<'_>, request: &RelationsRequest) -> Option<T
         })
         .collect();
     planning.check_readable(&labels);
+    planning.check_readable(&distinct(&relations));
     let passes = planning.passes(&labels)?;
     let (prefix, label_pieces, later) = second_stage(planning, &relations)?;
     let plan = RelationsPlan {
+        prompts: prompts(&relations),
         relations,
         labels,
         rules: planning.rules(request.overlap, LabelsPerSpan::One, 1),
@@ -130,6 +144,28 @@ pub fn plan(planning: &mut Planning<'_>, request: &RelationsRequest) -> Option<T
         distance_max: distance.filter(|words| *words > 0).map(|words| words as u64),
     };
     planning.errors.is_empty().then(|| planning.plan(TaskKind::Relations(plan), passes, later))
+}
+
+/// The relations, each name once.
+fn distinct(relations: &[RelationPlan]) -> Vec<Label> {
+    let mut labels: Vec<Label> = Vec::with_capacity(relations.len());
+    for RelationPlan { label, .. } in relations {
+        if labels.iter().all(|known| known.name != label.name) {
+            labels.push(label.clone());
+        }
+    }
+    labels
+}
+
+fn prompts(relations: &[RelationPlan]) -> Vec<(Box<str>, Vec<usize>)> {
+    let mut prompts: Vec<(Box<str>, Vec<usize>)> = Vec::new();
+    for (at, relation) in relations.iter().enumerate() {
+        match prompts.iter_mut().find(|(prompt, _)| *prompt == relation.label.prompt) {
+            Some((_, same)) => same.push(at),
+            None => prompts.push((relation.label.prompt.clone(), vec![at])),
+        }
+    }
+    prompts
 }
 
 /// Words before the text, pieces of the labels of one pass, and pieces and words of the longest prompt.
@@ -149,7 +185,7 @@ fn second_stage(
         return None;
     }
     let max = planning.policy.window_pieces(planning.facts);
-    let rest = max - planning.policy.text_words(planning.facts) - empty - prefix.pieces();
+    let rest = max - planning.text_words() - empty - prefix.pieces();
     let label_pieces = (max / LABEL_SHARE).max(one).min(rest);
     let later = (empty + prefix.pieces() + label_pieces, prefix.words());
     Some((prefix, label_pieces, later))
@@ -169,8 +205,19 @@ impl Reading<'_, '_> {
         list: &[LabelRequest],
         part: &dyn Fn(usize) -> Part,
     ) -> Vec<(usize, usize)> {
+        let limit = self.planning.limits.labels_max;
+        if list.len() > limit {
+            let actual = list.len();
+            self.planning.mistake(part(limit), Problem::TooMany { actual, limit });
+            return Vec::new();
+        }
         let mut read = Vec::with_capacity(list.len());
         for (at, label) in list.iter().enumerate() {
+            if self.labels.len() > limit {
+                let actual = self.labels.len();
+                self.planning.mistake(part(at), Problem::TooMany { actual, limit });
+                return Vec::new();
+            }
             let (limits, errors) = (self.planning.limits, &mut self.planning.errors);
             if let Some(label) = check_label(label, part(at), self.of_arguments, limits, errors) {
                 read.push((add_label(&mut self.labels, label, errors), at));
@@ -186,9 +233,7 @@ impl Reading<'_, '_> {
         task: Option<Threshold>,
     ) -> Option<Label> {
         let (limits, errors) = (self.planning.limits, &mut self.planning.errors);
-        let label = check_label(label, Part::Relation(number), task, limits, errors)?;
-        self.planning.check_readable(std::slice::from_ref(&label));
-        Some(label)
+        check_label(label, Part::Relation(number), task, limits, errors)
     }
 }
 

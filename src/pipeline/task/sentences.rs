@@ -40,7 +40,7 @@ impl Wide {
 pub struct Sentences {
     /// Words that a span is widened by on each side at most.
     side_max: u64,
-    /// Where a sentence ends although no word behind it may ever come: flushes and the end.
+    /// Where a sentence ends although no word behind it may ever come: flushes and the end. Rising.
     stops: VecDeque<u64>,
     /// The widened span that may still grow; its end is that of its last span, not widened yet.
     open: Option<Wide>,
@@ -117,7 +117,7 @@ impl Sentences {
         let first = word.saturating_sub(self.side_max).max(self.told);
         let is_start = |at: &u64| {
             *at == 0
-                || self.stops.contains(at)
+                || self.stops.binary_search(at).is_ok()
                 || *at < intake.settled() && intake.shape(*at).border_before
         };
         (first..=word).rev().find(is_start).unwrap_or(first.min(word))
@@ -127,7 +127,7 @@ impl Sentences {
 /// Where the sentence ends that a span ends in before `word`; `None` as long as the text does not say.
 fn sentence_end(stops: &VecDeque<u64>, side_max: u64, word: u64, intake: &Intake) -> Option<u64> {
     for at in word..word + side_max {
-        if stops.contains(&at) {
+        if stops.binary_search(&at).is_ok() {
             return Some(at);
         }
         if at >= intake.settled() {

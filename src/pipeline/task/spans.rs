@@ -2,8 +2,7 @@
 
 use super::Sink;
 use crate::pipeline::decode::Candidate;
-use crate::pipeline::finding::{Finding, Mention};
-use crate::pipeline::intake::Intake;
+use crate::pipeline::finding::{Finding, Mention, Place};
 use crate::pipeline::merge::{Selection, SelectionRules};
 use crate::pipeline::plan::TaskPlan;
 use crate::pipeline::planning::Planning;
@@ -62,14 +61,8 @@ impl Spans {
     }
 
     /// Takes the candidates of the next window, whose core ends before `core_end`.
-    pub fn take(
-        &mut self,
-        candidates: Vec<Candidate>,
-        core_end: u64,
-        intake: &Intake,
-        sink: &mut Sink<'_>,
-    ) {
-        let mut tell = |candidate| sink(Finding::Mention(mention(candidate, intake)));
+    pub fn take(&mut self, candidates: Vec<Candidate>, core_end: u64, sink: &mut Sink<'_>) {
+        let mut tell = |candidate| sink(Finding::Mention(mention(candidate)));
         self.selection.take(candidates, core_end, &mut tell);
     }
 
@@ -80,12 +73,8 @@ impl Spans {
     }
 }
 
-/// A candidate that was selected, with its place and text.
+/// A candidate that was selected.
 #[must_use]
-pub fn mention(candidate: Candidate, intake: &Intake) -> Mention {
-    Mention {
-        label: candidate.label,
-        score: candidate.score,
-        span: intake.span(candidate.start, candidate.end),
-    }
+pub fn mention(Candidate { start, end, label, score }: Candidate) -> Mention<Place> {
+    Mention { label, score, span: Place::Words(start, end) }
 }

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use super::sentences::{Sentences, Wide};
 use super::{Sink, TaskKind};
 use crate::pipeline::decode::Candidate;
-use crate::pipeline::finding::{Finding, Span, SummarySpan};
+use crate::pipeline::finding::{Finding, Place, Span, SummarySpan};
 use crate::pipeline::intake::Intake;
 use crate::pipeline::merge::{Selection, SelectionRules};
 use crate::pipeline::plan::TaskPlan;
@@ -42,7 +42,7 @@ pub fn plan(planning: &mut Planning<'_>, request: &SummaryRequest) -> Option<Tas
     let (threshold, words_max) = (threshold?, words_max?);
     let prefix = Prefix::new(INSTRUCTION, planning.encoder);
     let pass = planning.pass(Part::Task, LABEL, threshold, prefix)?;
-    let sentence_words = planning.policy.window_words(planning.facts) as u64;
+    let sentence_words = planning.window_words as u64;
     let plan = SummaryPlan {
         rules: planning.rules(Overlap::Flat, LabelsPerSpan::One, 1),
         words_max: (words_max > 0).then_some(words_max as u64),
@@ -121,7 +121,8 @@ impl Summary {
         let mut kept: Vec<&Kept> = budget.kept.iter().collect();
         kept.sort_by_key(|kept| kept.wide.start);
         for Kept { wide, span } in kept {
-            sink(Finding::Summary(SummarySpan { score: wide.score, span: span.clone() }));
+            let span = Place::Held(span.clone());
+            sink(Finding::Summary(SummarySpan { score: wide.score, span }));
         }
     }
 
@@ -151,7 +152,7 @@ fn keep(budget: Option<&mut Budget>, wide: Wide, intake: &Intake, sink: &mut Sin
     match budget {
         Some(budget) => budget.push(wide, intake),
         None => {
-            let span = intake.span(wide.start, wide.end);
+            let span = Place::Words(wide.start, wide.end);
             sink(Finding::Summary(SummarySpan { score: wide.score, span }));
         }
     }
