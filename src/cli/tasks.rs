@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::client::{Overlap, Task, TaskKind};
 use super::exit::{Failure, Kind};
-use super::labels::{Label, LabelList, parse_labels};
+use super::labels::{Label, LabelList, parse_labels, parse_threshold};
 use super::relations::{RelationList, RelationType, parse_relations};
 use super::thresholds::{TASKS, Threshold, of_task, parse_task_threshold};
 
@@ -31,16 +31,23 @@ pub(super) struct TaskArgs {
     /// Relations: NAME(HEAD->TAIL), separated by commas.
     ///
     /// Such as "works for(person->organization),born in(person->place|city)".
-    /// HEAD and TAIL are labels, alternatives separated by |, each with its own :THRESHOLD if it needs one. A side
-    /// that is empty, or a NAME alone, is every label that the other relations name. A relation's own :THRESHOLD and
-    /// =DESCRIPTION stand behind the parenthesis. A backslash takes the next character as it is.
+    /// HEAD and TAIL are labels, alternatives separated by |, each with its own :THRESHOLD if it needs one; that of one
+    /// mention of a label holds for all. A side that is empty, or a NAME alone, is every label that stands in any
+    /// relation. A relation's own :THRESHOLD and =DESCRIPTION stand behind the parenthesis. A backslash takes the next
+    /// character as it is.
     #[arg(long, value_name = "RELATIONS", value_parser = parse_relations)]
     relations: Vec<RelationList>,
     /// Words between head and tail at most [default: as many as a window holds].
     #[arg(long, value_name = "WORDS", requires = "relations",
           value_parser = clap::value_parser!(i32).range(1..))]
     relation_distance: Option<i32>,
+    /// Least score of heads and tails without a threshold of their own [default: the model's for entities].
+    #[arg(long, value_name = "SCORE", requires = "relations", value_parser = parse_threshold)]
+    argument_threshold: Option<f32>,
     /// The class of the whole document: the best of these, written like --labels.
+    ///
+    /// Thresholds count with --multi-label only, which prints every class over its own; the best one is printed whatever
+    /// its score.
     #[arg(long, value_name = "LABELS", value_parser = parse_labels)]
     classify: Vec<LabelList>,
     /// Least score, between 0 and 1, of what has none of its own; TASK=SCORE is for one task [default: the model's].
@@ -140,7 +147,7 @@ impl TaskArgs {
             let kind = TaskKind::Relations {
                 relations,
                 threshold: threshold("relations"),
-                argument_threshold: None,
+                argument_threshold: self.argument_threshold,
                 distance_words_max: self.relation_distance,
                 overlap,
             };
@@ -163,7 +170,7 @@ impl TaskArgs {
                            write it for one at least: works for(person->organization)";
             return Err(Failure::new(Kind::Usage, message));
         }
-        Ok(relations)
+        Ok(settled(relations))
     }
 
     fn check_thresholds(&self, tasks: &[Task]) -> Result<(), Failure> {
@@ -181,6 +188,21 @@ impl TaskArgs {
             }
         }
     }
+}
+
+/// Gives each argument label without settings those that it has elsewhere.
+fn settled(mut relations: Vec<RelationType>) -> Vec<RelationType> {
+    let has_settings = |label: &&Label| label.threshold.is_some() || label.description.is_some();
+    let arguments = relations.iter().flat_map(|typed| typed.heads.iter().chain(&typed.tails));
+    let known: Vec<Label> = arguments.filter(has_settings).cloned().collect();
+    let places =
+        relations.iter_mut().flat_map(|typed| typed.heads.iter_mut().chain(&mut typed.tails));
+    for label in places.filter(|label| label.threshold.is_none() && label.description.is_none()) {
+        if let Some(same) = known.iter().find(|same| same.name == label.name) {
+            label.clone_from(same);
+        }
+    }
+    relations
 }
 
 fn labels(lists: &[LabelList]) -> Vec<Label> {
@@ -247,6 +269,18 @@ mod tests {
         assert_eq!((questions.join(" ").as_str(), *answers_max), ("Who? Where?", None));
         let TaskKind::Open { instruction, .. } = &tasks[2].kind else { panic!("an instruction") };
         assert_eq!(instruction, "Find ports");
+    }
+
+    #[test]
+    fn an_argument_has_its_settings_wherever_it_stands() {
+        let typed = "works for(person:0.25->firm),knows(person->person=a human being)";
+        let tasks = tasks(&["--relations", typed, "--argument-threshold", "0.5"]);
+        let TaskKind::Relations { relations, argument_threshold, .. } = &tasks[0].kind else {
+            panic!("relations")
+        };
+        assert_eq!(*argument_threshold, Some(0.5));
+        assert_eq!(relations[0].heads[0].threshold, Some(0.25));
+        assert_eq!(relations[1].heads[0], relations[0].heads[0]);
     }
 
     #[test]

@@ -91,9 +91,11 @@ def lines(found):
 
 
 class Tasks(unittest.TestCase):
+    settings = {}
+
     @classmethod
     def setUpClass(cls):
-        cls.daemon = Daemon()
+        cls.daemon = Daemon(**cls.settings)
         cls.addClassCleanup(cls.daemon.stop)
         cls.channel = cls.daemon.channel()
         cls.addClassCleanup(cls.channel.close)
@@ -113,6 +115,9 @@ class Tasks(unittest.TestCase):
 
 
 class Alone(Tasks):
+    # The windows of all tasks alike, as one model may be at its best with others for each.
+    settings = {"window__words_max": 320}
+
     def assert_texts(self, document, parts):
         for part in parts:
             self.assertEqual(client.slices(document, part), [part.text] * 3)
@@ -404,6 +409,8 @@ class Streaming(Tasks):
 
 class Reference(Tasks):
     """The prompts of the reference (models/default/README.md), written out and given to an entities task, score alike."""
+
+    settings = {"window__words_max": 320}
 
     def behind(self, prompt, label, threshold):
         """Place in TEXT and score of what is found behind the prompt; no span reaches into it from before."""

@@ -45,5 +45,5 @@ pub(super) async fn run(args: ClassifyArgs, composition: &Composition) -> Result
         })
         .collect();
     let report = Classes::new(&name(&args.data), &classes);
-    session.finish(&report, &report.table(), &classes)
+    args.common.finish(&report, &report.table(), &classes)
 }

@@ -69,8 +69,8 @@ pub(super) async fn run(args: EntitiesArgs, composition: &Composition) -> Result
     let report = Files::new(&predicted);
     let all: Vec<Entities> = predicted.into_iter().flat_map(|(_, texts)| texts).collect();
     match report.single() {
-        Some(one) => session.finish(one, &one.table(), &all),
-        None => session.finish(&report, &report.table(), &all),
+        Some(one) => args.common.finish(one, &one.table(), &all),
+        None => args.common.finish(&report, &report.table(), &all),
     }
 }
 

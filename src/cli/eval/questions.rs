@@ -53,7 +53,7 @@ pub(super) async fn run(args: QuestionsArgs, composition: &Composition) -> Resul
     let pairs = examples.iter().zip(&reply.results);
     let answers: Vec<_> = pairs.map(|(example, extracted)| answer(example, extracted)).collect();
     let report = Questions::new(&name(&args.data), &answers, f64::from(threshold));
-    session.finish(&report, &report.table(), &answers)
+    args.common.finish(&report, &report.table(), &answers)
 }
 
 fn answer(example: &Example, extracted: &Extracted) -> Answer {

@@ -37,10 +37,15 @@ pub(super) async fn run(args: RelationsArgs, composition: &Composition) -> Resul
     let shown = args.data.display();
     let text = std::fs::read_to_string(&args.data)
         .map_err(|error| Failure::new(Kind::Input, format!("cannot read {shown}: {error}")))?;
-    match text.lines().next().is_some_and(|line| line.contains("\"triples\"")) {
-        true => documents(args, composition).await,
-        false => sentences(args, composition).await,
+    let first = text.lines().find(|line| !line.trim().is_empty());
+    if first.is_some_and(|line| line.contains("\"triples\"")) {
+        return documents(args, composition).await;
     }
+    if args.argument_threshold.is_some() {
+        let message = "--argument-threshold has no effect on sentences whose heads are given";
+        return Err(Failure::new(Kind::Usage, message));
+    }
+    sentences(args, composition).await
 }
 
 async fn sentences(args: RelationsArgs, composition: &Composition) -> Result<(), Failure> {
@@ -67,7 +72,7 @@ async fn sentences(args: RelationsArgs, composition: &Composition) -> Result<(),
         .map(|(example, extracted)| Tail::new(example, tails(extracted)))
         .collect();
     let report = spans::Relations::new(&name(&args.data), &tails);
-    session.finish(&report, &report.table(), &tails)
+    args.common.finish(&report, &report.table(), &tails)
 }
 
 /// Spans behind the words before the text, where they stand in the text.
@@ -119,7 +124,7 @@ async fn documents(args: RelationsArgs, composition: &Composition) -> Result<(),
         })
         .collect();
     let report = spans::Triples::new(&name(&args.data), &triples);
-    session.finish(&report, &report.table(), &triples)
+    args.common.finish(&report, &report.table(), &triples)
 }
 
 fn label(name: String) -> Label {

@@ -1,6 +1,6 @@
 //! What every evaluation does: read a file, ask a daemon about its texts, several at a time, and print a report.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Common;
 use crate::cli::client::{InvalidUtf8, Refusal, Request, Server, Task, TaskKind};
-use crate::cli::event::Extracted;
+use crate::cli::event::{Extracted, Warning};
 use crate::cli::exit::{Failure, Kind};
 use crate::cli::notes::{Notes, Talk};
 use crate::cli::{Composition, Daemon, extract, print};
@@ -29,6 +29,8 @@ pub(super) struct Session<'a> {
     /// Keeps a daemon of this process alive.
     _daemon: Option<Daemon>,
     notes: Notes,
+    /// Warnings that were told.
+    warned: BTreeSet<String>,
 }
 
 /// One text, and what is asked about it.
@@ -73,7 +75,7 @@ impl<'a> Session<'a> {
             (&mut notes, keys),
         )
         .await?;
-        Ok(Self { common, server, _daemon: daemon, notes })
+        Ok(Self { common, server, _daemon: daemon, notes, warned: BTreeSet::new() })
     }
 
     /// The model's threshold of a task, which the flag overrides.
@@ -107,6 +109,7 @@ impl<'a> Session<'a> {
             let Some(answer) = asked.join_next().await else { break };
             let (at, answer) = answer.map_err(|error| Failure::from(anyhow::Error::new(error)))?;
             let extracted = answer.map_err(|refusal| self.failure(refusal))?;
+            self.warn(&extracted);
             if let Some(place) = results.get_mut(at) {
                 *place = Some(extracted);
             }
@@ -117,6 +120,21 @@ impl<'a> Session<'a> {
         Ok(Reply { results: results.into_iter().flatten().collect(), took })
     }
 
+    /// Says once what may lower the scores of a run.
+    fn warn(&mut self, extracted: &Extracted) {
+        for Warning { reason, message } in &extracted.warnings {
+            if self.warned.insert(reason.clone()) {
+                self.notes.warn(&format!("{message} ({reason}; told once)"));
+            }
+        }
+    }
+
+    fn failure(&self, refusal: Refusal) -> Failure {
+        refusal.into_failure(self.server.url())
+    }
+}
+
+impl Common {
     /// Prints the report, and writes the predictions where they are asked for.
     pub(super) fn finish<R: Serialize, P: Serialize>(
         &self,
@@ -124,21 +142,17 @@ impl<'a> Session<'a> {
         table: &str,
         predictions: &[P],
     ) -> Result<(), Failure> {
-        if let Some(path) = &self.common.predictions {
+        if let Some(path) = &self.predictions {
             let lines = prediction::write(predictions).map_err(anyhow::Error::new)?;
             std::fs::write(path, lines).map_err(|error| {
                 Failure::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
             })?;
         }
-        if self.common.json {
+        if self.json {
             let json = serde_json::to_string(report).map_err(anyhow::Error::new)?;
             return print(&format!("{json}\n"));
         }
         print(table)
-    }
-
-    fn failure(&self, refusal: Refusal) -> Failure {
-        refusal.into_failure(self.server.url())
     }
 }
 

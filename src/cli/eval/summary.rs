@@ -50,5 +50,5 @@ pub(super) async fn run(args: SummaryArgs, composition: &Composition) -> Result<
         })
         .collect();
     let report = Summaries::new(&name(&args.data), &summaries);
-    session.finish(&report, &report.table(), &summaries)
+    args.common.finish(&report, &report.table(), &summaries)
 }

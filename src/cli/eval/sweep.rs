@@ -80,11 +80,7 @@ pub(super) async fn run(
         settings,
         edges,
     };
-    Session::open(common, composition, &[]).await?.finish::<_, Entities>(
-        &report,
-        &report.table(),
-        &[],
-    )
+    common.finish::<_, Entities>(&report, &report.table(), &[])
 }
 
 /// A sweep takes long, so each setting is told when it is done.

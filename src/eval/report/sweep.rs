@@ -76,16 +76,6 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// The setting of the daemon's own rule with the best F1; of equal ones the faster.
-    #[must_use]
-    pub fn best(&self) -> Option<&Setting> {
-        let core = self.settings.iter().filter(|setting| setting.rule == Rule::Core);
-        core.max_by(|a, b| {
-            let by_f1 = a.micro.f1.total_cmp(&b.micro.f1);
-            by_f1.then(a.words_per_second.total_cmp(&b.words_per_second))
-        })
-    }
-
     /// For people.
     #[must_use]
     pub fn table(&self) -> String {
