@@ -1,14 +1,15 @@
 """Scores a model on every evaluation set and writes tests/bench/RESULTS.md, which README.md quotes.
 
-    tests/bench/quality.py [--sweep SWEEP.json] [--write]
+    tests/bench/quality.py --sweep SWEEP.json --sweep-commit COMMIT [--write]
 
 Runs `gleand eval` (target/release/gleand) once for each row. A sweep takes half an hour, so its JSON is made before, by
-the command that the section names. Without --write the file is printed.
+the command that the section names, and says nothing of its commit. Without --write the file is printed.
 """
 
 import argparse
 import datetime
 import json
+import os
 import pathlib
 import subprocess
 
@@ -38,14 +39,20 @@ def rows():
         micro = report["micro"]
         score = f"{percent(micro['f1'])} ({percent(micro['p'])} / {percent(micro['r'])})"
         yield "entities", f"CrossNER {name.split('_')[1]}, dev, zero-shot", "F1 (P / R)", score, command
-    report, command = evaluate(f"entities {ALL_SETS}")
+    report, _ = evaluate(f"entities {ALL_SETS}")
     score = f"{percent(report['mean_f1'])} ({percent(report['micro']['f1'])})"
-    short = f"gleand eval entities --data … (the five files)"
+    short = "gleand eval entities --data … (the five files)"
     yield "entities", "the five, sentence by sentence", "mean F1 (F1 of all)", score, short
-    report, command = evaluate(f"entities {ALL_SETS} --words 3000")
-    score = f"{percent(report['mean_f1'])} ({percent(report['micro']['f1'])})"
-    yield "entities", "the five, documents of 3 000 words", "mean F1 (F1 of all)", score, f"{short} --words 3000"
-    for long, what in (("", "SQuAD 2.0, one paragraph"), (" --paragraphs", "SQuAD 2.0, ten paragraphs")):
+    for setting in ("", " --set window.words_max=320"):
+        report, _ = evaluate(f"entities {ALL_SETS} --words 3000{setting}")
+        score = f"{percent(report['mean_f1'])} ({percent(report['micro']['f1'])})"
+        what = "the five, documents of 3 000 words"
+        yield "entities", what, "mean F1 (F1 of all)", score, f"{short} --words 3000{setting}"
+    for long, what in (
+        ("", "SQuAD 2.0, one paragraph"),
+        (" --paragraphs", "SQuAD 2.0, ten paragraphs"),
+        (" --set window.words_max=64", "SQuAD 2.0, one paragraph, windows of 64 words"),
+    ):
         report, command = evaluate(f"qa --data {DATA}/squad2_sample.json{long}")
         half = report["split_half"]
         for part, measure in (
@@ -60,6 +67,9 @@ def rows():
     for part, base, words in ((report, first, ""), (report["splitter_words"], first["splitter_words"], ", words of the splitter")):
         score = " / ".join(f"{percent(part[name])} ({percent(base[name])})" for name in ("rouge1", "rouge2", "rougeL"))
         yield "summary", "SciTLDR abstracts", f"ROUGE-1 / 2 / L{words} (first sentence)", score, command
+    report, command = evaluate(f"summary --data {DATA}/scitldr_sample.jsonl --set window.words_max=64")
+    score = " / ".join(percent(report[name]) for name in ("rouge1", "rouge2", "rougeL"))
+    yield "summary", "SciTLDR abstracts, windows of 64 words", "ROUGE-1 / 2 / L", score, command
     report, command = evaluate(f"relations --data {DATA}/relations_sample.jsonl")
     unseen = next(row for row in report["groups"] if row["label"] == "unseen")
     score = f"{percent(report['micro']['f1'])} ({percent(unseen['f1'])})"
@@ -72,7 +82,7 @@ def rows():
     yield "classify", "six sets, 3-15 classes", "accuracy / macro F1", score, command
 
 
-def sweep_section(sweep):
+def sweep_section(sweep, commit):
     yield "## Long documents"
     yield ""
     yield (
@@ -80,7 +90,8 @@ def sweep_section(sweep):
         f"words ({sweep['words']} words in all), pooled. `core` is the daemon's rule, `cut` has no overlap, `best` overlaps and of "
         "mentions that share a word keeps the one with the best score; the last two are made outside of the daemon. "
         "`diff` is F1 against sentence by sentence, in points, with the middle 95 % of 2 000 paired draws of sentences. "
-        "Words a second on a machine that other work shared: for an order only."
+        "Both give the daemon parts of so many words; one with too many pieces for a window is cut there once more. "
+        f"Commit {commit}; words a second while other work shared the machine: for an order only."
     )
     yield ""
     yield f"`{SWEEP}`"
@@ -108,12 +119,14 @@ def sweep_section(sweep):
     yield ""
 
 
-def page(sweep):
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True, cwd=ROOT).stdout.strip()
-    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8") if line.startswith("model name"))
+def page(sweep, sweep_commit):
+    describe = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    commit = subprocess.run(describe, check=True, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+    lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "an unnamed processor")
     yield "# Results"
     yield ""
-    yield f"{datetime.date.today()}, commit {commit}, 2 cores of {cpu}; the default model, fp32. Made by `tests/bench/quality.py --write`."
+    yield f"{datetime.date.today()}, commit {commit}, {os.cpu_count()} cores of {cpu}; the default model, fp32. Made by `tests/bench/quality.py --write`."
     yield ""
     yield "## Quality"
     yield ""
@@ -122,16 +135,16 @@ def page(sweep):
     for task, what, measure, score, command in rows():
         yield f"| {task} | {what} | {measure} | {score} | `{command}` |"
     yield ""
-    if sweep:
-        yield from sweep_section(json.loads(sweep.read_text(encoding="utf-8")))
+    yield from sweep_section(json.loads(sweep.read_text(encoding="utf-8")), sweep_commit)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sweep", type=pathlib.Path, metavar="SWEEP.json")
+    parser.add_argument("--sweep", type=pathlib.Path, metavar="SWEEP.json", required=True)
+    parser.add_argument("--sweep-commit", metavar="COMMIT", required=True)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    text = "\n".join(page(options.sweep)).rstrip() + "\n"
+    text = "\n".join(page(options.sweep, options.sweep_commit)).rstrip() + "\n"
     if options.write:
         RESULTS.write_text(text, encoding="utf-8")
     else:
