@@ -72,7 +72,7 @@ fn text(model: &ModelCard) -> String {
     format!(
         "{name}\n  digest       {digest}\n  fingerprint  {fingerprint}\n  tasks        {}\n  \
          labels       {labels_max} a task, {labels_per_pass} in one pass\n  \
-         windows      {window_words_max} words; mentions of up to {mention_words_max} words wherever they stand\n  \
+         windows      {window_words_max} words for entities; mentions of up to {mention_words_max} words wherever they stand\n  \
          thresholds   {}\n",
         model.tasks.join(", "),
         thresholds.join(", ")

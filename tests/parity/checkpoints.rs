@@ -77,13 +77,20 @@ fn relative_positions_have_no_limit_of_pieces() {
 fn gleand_json_overrides_the_defaults_and_the_digest_covers_it() {
     let copy = Copy::of("token_bert", "facts");
     let without = Model::load_dir(&copy.0).unwrap();
-    let facts = json!({"thresholds": {"summary": 0.1}, "labels_per_pass": 3, "score_mode": "mean"});
+    let facts = json!({
+        "thresholds": {"summary": 0.1},
+        "labels_per_pass": 3,
+        "score_mode": "mean",
+        "window_words": {"entities": 16},
+    });
     fs::write(copy.0.join("gleand.json"), facts.to_string()).unwrap();
     let with = Model::load_dir(&copy.0).unwrap();
     assert_eq!(with.facts().thresholds.summary.to_bits(), 0.1_f32.to_bits());
     assert_eq!(with.facts().thresholds.entities.to_bits(), 0.5_f32.to_bits());
     assert_eq!(with.facts().labels_per_pass, 3);
     assert_eq!(with.facts().score_mode, ScoreMode::Mean);
+    assert_eq!(with.facts().windows.entities, Some(16));
+    assert_eq!(with.facts().windows.questions, None);
     assert_ne!(with.digest(), without.digest());
     assert_eq!(with.digest().len(), 64);
 }
@@ -94,6 +101,8 @@ fn a_mistake_in_gleand_json_is_named() {
     let write = |facts: &str| fs::write(copy.0.join("gleand.json"), facts).unwrap();
     write(r#"{"thresholds": {"summary": 1.5}}"#);
     assert!(copy.error().to_string().contains("gleand.json: thresholds.summary is 1.5"));
+    write(r#"{"window_words": {"entities": 29}}"#);
+    assert!(copy.error().to_string().contains("gleand.json: window_words.entities is 29"));
     write(r#"{"thresholds": {"summery": 0.5}}"#);
     let error = copy.error();
     assert!(error.source().unwrap().to_string().contains("summery"), "{error}");

@@ -8,15 +8,15 @@ use bytes::Bytes;
 use gleand::pipeline::document::Document;
 use gleand::pipeline::event::{DocumentError, Event, Input, Summary};
 use gleand::pipeline::plan::{Plan, TaskPlan, WindowPolicy};
-use gleand::pipeline::ports::{Encoder, LabelError, ModelFacts};
+use gleand::pipeline::ports::{Encoder, LabelError, ModelFacts, TaskWindows};
 use gleand::pipeline::request::{EntitiesRequest, TaskRequest};
 use gleand::pipeline::schema::{LabelsPerSpan, Overlap};
 use gleand::pipeline::scores::{Prompt, WindowInput};
 use gleand::pipeline::utf8::InvalidUtf8;
 
 use crate::driver::play_plainly;
-use crate::generate::{Ask, LIMITS, Script, label, plan, plan_with};
-use crate::toy::{Sight, facts, score};
+use crate::generate::{Ask, LIMITS, Script, entities, label, plan, plan_with};
+use crate::toy::{Sight, ToyEncoder, facts, score};
 
 fn small_ask() -> Ask {
     Ask {
@@ -246,6 +246,19 @@ fn labels_are_read_a_few_times_however_many_groups_they_need() {
     let plan = TaskPlan::new(&request, &encoder, &facts, policy, LIMITS).unwrap();
     assert_eq!(plan.passes.len(), 50, "two labels fit beside a quarter of the words");
     assert!(encoder.0.into_inner() <= 4 * 100);
+}
+
+#[test]
+fn a_model_may_be_at_its_best_with_fewer_words_for_a_task_and_the_operator_wins() {
+    let request = entities(&small_ask());
+    let windows = TaskWindows { entities: Some(16), ..TaskWindows::default() };
+    let facts = ModelFacts { windows, ..facts(64) };
+    let words = |policy| {
+        let plan = TaskPlan::new(&request, &ToyEncoder, &facts, policy, LIMITS).unwrap();
+        (plan.geometry.words_max, plan.geometry.left_margin)
+    };
+    assert_eq!(words(WindowPolicy::default()), (16, 2));
+    assert_eq!(words(WindowPolicy { words_max: Some(48), ..WindowPolicy::default() }), (48, 6));
 }
 
 /// Counts what the thread of a test allocates; the tests beside it have threads of their own.
