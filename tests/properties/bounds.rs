@@ -46,7 +46,7 @@ fn p5_every_word_is_in_a_window_of_every_label_group() {
         }
     }
     for i in 0..1000 {
-        let groups = &seen[&crate::toy::ToyEncoder.pieces(&format!("word{i}"))];
+        let groups = &seen[&ToyEncoder.pieces(&format!("word{i}"))];
         assert_eq!(groups.iter().copied().collect::<Vec<_>>(), [1, 2], "word{i}");
     }
 }
