@@ -13,7 +13,7 @@ use super::command::{TempFile, gleand, run};
 const BOOK: &[u8] = include_bytes!("../data/frankenstein.txt");
 const PART_BYTES: usize = 40_000;
 /// Fits one window of the model.
-const WINDOW_BYTES: usize = 1_500;
+const WINDOW_BYTES: usize = 300;
 const BYTES_PER_SECOND: usize = 2_000;
 /// A chunk every tenth of a second.
 const CHUNKS_PER_SECOND: usize = 10;
@@ -105,7 +105,8 @@ fn a_slow_pipe_gets_its_first_mention_early_and_its_last_one_at_once() {
     );
     // Figures for the log of the run, also when they are good.
     writeln!(std::io::stderr(), "{figures}").unwrap();
-    assert!(delay <= 2 * window_time, "{figures}");
+    // A window of few words takes less than a busy machine may keep a process waiting.
+    assert!(delay <= 2 * window_time.max(Duration::from_millis(150)), "{figures}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Common;
-use super::session::{Question, Session, name, place, read, request};
+use super::session::{Question, Session, WHOLE_WINDOW, name, place, read, request};
 use crate::cli::Composition;
 use crate::cli::client::{Overlap, TaskKind};
 use crate::cli::event::Extracted;
@@ -50,7 +50,9 @@ pub(super) async fn run(args: RelationsArgs, composition: &Composition) -> Resul
 
 async fn sentences(args: RelationsArgs, composition: &Composition) -> Result<(), Failure> {
     let examples = read(&args.data, args.common.limit, relations::parse)?;
-    let mut session = Session::open(&args.common, composition, &[]).await?;
+    // The second stage of relations reads whole windows; with --server they are those that it has for entities.
+    let keys = [WHOLE_WINDOW].map(|(key, value)| (key, value.to_owned()));
+    let mut session = Session::open(&args.common, composition, &keys).await?;
     let threshold = session.threshold("relations").await?;
     let questions = examples.iter().map(|example| Question {
         text: format!("{PREFIX}{}", example.text),

@@ -22,6 +22,9 @@ const TEXTS_AT_ONCE: usize = 8;
 /// A longer text goes through a stream.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
+/// A key that lets a window hold all that the checkpoint can read, whatever it says is best for a task.
+pub(super) const WHOLE_WINDOW: (&str, &str) = ("window.words_max", "1048576");
+
 /// A daemon that is asked, and where the rest is said.
 pub(super) struct Session<'a> {
     common: &'a Common,

@@ -2,7 +2,7 @@
 
 use super::Common;
 use super::entities::{Data, ask, found, nothing_to_join, question};
-use super::session::{Question, Session};
+use super::session::{Question, Session, WHOLE_WINDOW};
 use crate::cli::Composition;
 use crate::cli::exit::Failure;
 use crate::eval::bootstrap::{Difference, difference};
@@ -131,7 +131,8 @@ impl Long {
         composition: &Composition,
         words: u64,
     ) -> Result<Read, Failure> {
-        let mut session = Session::open(common, composition, &[]).await?;
+        let keys = [WHOLE_WINDOW].map(|(key, value)| (key, value.to_owned()));
+        let mut session = Session::open(common, composition, &keys).await?;
         let questions = self.sentences.iter().map(|e| question(e, common.threshold)).collect();
         let reply = session.ask(questions).await?;
         let pairs = self.sentences.iter().zip(&reply.results);
