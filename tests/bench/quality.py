@@ -91,7 +91,7 @@ def sweep_section(sweep, commit):
         "mentions that share a word keeps the one with the best score; the last two are made outside of the daemon. "
         "`diff` is F1 against sentence by sentence, in points, with the middle 95 % of 2 000 paired draws of sentences. "
         "Both give the daemon parts of so many words; one with too many pieces for a window is cut there once more. "
-        f"Commit {commit}; words a second while other work shared the machine: for an order only."
+        f"Commit {commit}, no other load."
     )
     yield ""
     yield f"`{SWEEP}`"
