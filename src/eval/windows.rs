@@ -2,21 +2,17 @@
 
 use super::prediction::Found;
 use super::text::ByteRange;
-use crate::pipeline::words::WordSplitter;
+use crate::pipeline::words::{SplitWord, split};
 
 /// The words of a text as the daemon splits it.
 #[must_use]
 pub fn words(text: &str) -> Vec<ByteRange> {
-    let mut splitter = WordSplitter::new(u64::MAX);
-    let (mut kept, mut words) = (String::new(), Vec::new());
-    splitter.push(text, &mut kept, &mut |word| words.push(word));
-    splitter.close(&mut |word| words.push(word));
     let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-    let range = |word: &crate::pipeline::words::SplitWord| ByteRange {
+    let range = |word: SplitWord| ByteRange {
         start: index(word.range.start.bytes),
         end: index(word.range.end.bytes),
     };
-    words.iter().map(range).collect()
+    split(text).into_iter().map(range).collect()
 }
 
 /// Windows of `window` words, each starting `window - overlap` words behind the one before; the last is shorter.

@@ -126,7 +126,7 @@ impl TaskLine {
             return None;
         };
         let ready = relations.next_ready()?;
-        let (window, inputs) = relations.pairs().begin(ready, plan, asked, (encoder, intake));
+        let (window, inputs) = relations.pairs_mut().begin(ready, plan, asked, (encoder, intake));
         Some((Stage::Pairs, window, inputs))
     }
 
@@ -164,7 +164,7 @@ impl TaskLine {
     ) -> Result<(), ShapeError> {
         match (id.stage, &mut self.task, &plan.kind) {
             (Stage::Pairs, TaskState::Relations(relations), TaskKind::Relations(asked)) => {
-                relations.pairs().resolve(plan, asked, (id.window, id.pass), scores)
+                relations.pairs_mut().resolve(plan, asked, (id.window, id.pass), scores)
             }
             _ => self.resolve_first(plan, id, scores),
         }
@@ -211,7 +211,7 @@ impl TaskLine {
             sink(finding);
         };
         if let TaskState::Relations(relations) = &mut self.task
-            && relations.pairs().decide_next(&mut counted)
+            && relations.pairs_mut().decide_next(&mut counted)
         {
             return true;
         }
@@ -283,7 +283,7 @@ impl TaskLine {
     #[must_use]
     pub fn counts(&self) -> LineCounts {
         let relations_limited = match &self.task {
-            TaskState::Relations(relations) => relations.pairs_seen().limited(),
+            TaskState::Relations(relations) => relations.pairs().limited(),
             _ => 0,
         };
         LineCounts { clusters_forced: self.task.forced(), relations_limited, ..self.counts }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::ports::Encoder;
 use super::scores::WindowInput;
-use super::words::WordSplitter;
+use super::words::split;
 
 /// Words before the text, as the model reads them.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -30,14 +30,10 @@ impl Prefix {
     /// Adds the words of `text`, which blanks or punctuation keep apart from those before, and says which they are.
     pub fn push(&mut self, text: &str, encoder: &dyn Encoder) -> Range<usize> {
         let first = self.words();
-        let mut splitter = WordSplitter::new(u64::MAX);
-        let (mut kept, mut words) = (String::new(), Vec::new());
-        splitter.push(text, &mut kept, &mut |word| words.push(word));
-        splitter.close(&mut |word| words.push(word));
-        for word in words {
+        for word in split(text) {
             let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-            let word = kept.get(index(word.text_start)..index(word.text_end)).unwrap_or_default();
-            self.pieces.extend(encoder.pieces(word));
+            let range = index(word.range.start.bytes)..index(word.range.end.bytes);
+            self.pieces.extend(encoder.pieces(text.get(range).unwrap_or_default()));
             self.word_ends.push(narrow(self.pieces.len()));
         }
         first..self.words()

@@ -61,6 +61,16 @@ struct OpenWord {
     before_hyphen: Option<Place>,
 }
 
+/// The words of a whole text, however long; their ranges are those of `text`.
+#[must_use]
+pub fn split(text: &str) -> Vec<SplitWord> {
+    let mut splitter = WordSplitter::new(u64::MAX);
+    let mut words = Vec::new();
+    splitter.push(text, &mut String::new(), &mut |word| words.push(word));
+    splitter.close(&mut |word| words.push(word));
+    words
+}
+
 impl WordSplitter {
     /// A splitter that closes a word after `word_bytes_max` bytes at a code point.
     #[must_use]

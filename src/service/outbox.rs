@@ -42,6 +42,12 @@ impl Outbox {
         self.held_bytes + self.group_bytes >= self.held_bytes_max
     }
 
+    /// Bytes of results in one message at most.
+    #[must_use]
+    pub fn message_bytes_max(&self) -> usize {
+        self.message_bytes_max
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -141,12 +141,21 @@ impl Order {
         }
     }
 
-    /// How the results of a task stand.
+    /// How the results of a task stand. Text that does not fit into a message of `bytes_max` is left out.
     #[must_use]
-    pub fn interim(&self, task: usize, findings: Vec<Finding>) -> wire::Interim {
+    pub fn interim(&self, task: usize, findings: Vec<Finding>, bytes_max: usize) -> wire::Interim {
         let mut results = wire::Results::default();
+        let mut bytes = 0;
         for finding in findings {
-            match self.outcome(Found { task, ordinal: 0, finding }) {
+            let with_text = self.outcome(Found { task, ordinal: 0, finding: finding.clone() });
+            let outcome = if bytes + with_text.encoded_len() > bytes_max {
+                let finding = finding.map(|span| Span { text: None, ..span });
+                self.outcome(Found { task, ordinal: 0, finding })
+            } else {
+                with_text
+            };
+            bytes += outcome.encoded_len();
+            match outcome {
                 Outcome::Mention(message) => results.mentions.push(message),
                 Outcome::Relation(message) => results.relations.push(message),
                 Outcome::Answer(message) => results.answers.push(message),

@@ -130,7 +130,8 @@ where
                 }
                 Some(Event::Found(found)) => self.outbox.result(self.order.outcome(found)),
                 Some(Event::Interim { task, findings }) => {
-                    self.outbox.event(Kind::Interim(self.order.interim(task, findings)));
+                    let max = self.outbox.message_bytes_max();
+                    self.outbox.event(Kind::Interim(self.order.interim(task, findings, max)));
                 }
                 Some(Event::Progress(progress)) => {
                     self.outbox.event(Kind::Progress(convert::progress(progress)));

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -16,6 +17,8 @@ use super::order::Order;
 use super::session::Session;
 use crate::engine::budget::Share;
 use crate::engine::{Engine, EngineThreads, ScorerFactory, Settings};
+use crate::pipeline::finding::{Answer, Finding, Span};
+use crate::pipeline::offset::{Position, TextRange};
 use crate::pipeline::plan::WindowPolicy;
 use crate::pipeline::ports::{
     Encoder, LabelError, ModelFacts, ScoreError, ScoreMode, Scorer, TaskThresholds, TaskWindows,
@@ -229,4 +232,23 @@ async fn a_client_that_sends_nothing_is_idle() {
     let mut client = Client::start(&engine, Limits { idle_timeout: idle, ..limits() });
     assert!(matches!(client.next().await, Some(Said::Ready(_))));
     assert_eq!(client.next().await, None);
+}
+
+#[test]
+fn an_interim_list_leaves_out_the_text_that_a_message_does_not_hold() {
+    let question = wire::Question { text: "who".to_owned(), ..wire::Question::default() };
+    let questions = wire::QuestionsTask { questions: vec![question], ..Default::default() };
+    let kind = Some(wire::task::Kind::Questions(questions));
+    let tasks = vec![wire::Task { id: String::new(), kind }];
+    let config = wire::Config { tasks, include_text: true, ..wire::Config::default() };
+    let order = Order::new(config, &catalog(limits())).unwrap();
+    let here = TextRange { start: Position::default(), end: Position::default() };
+    let answer = |rank| {
+        let span = Span { range: here, text: Some("x".repeat(1000)) };
+        Finding::Answer(Answer { question: 0, rank, best: Some((0.5, span)) })
+    };
+    let results = order.interim(0, (0..10).map(answer).collect(), 3000).results.unwrap();
+    assert_eq!(results.answers.len(), 10);
+    assert_eq!(results.answers.iter().filter(|answer| !answer.text.is_empty()).count(), 2);
+    assert!(results.encoded_len() <= 3000);
 }

@@ -286,14 +286,14 @@ impl Relations {
         Some((words, core, arguments))
     }
 
-    /// The second stage.
-    pub fn pairs(&mut self) -> &mut Pairs {
+    /// The second stage, to go on with.
+    pub fn pairs_mut(&mut self) -> &mut Pairs {
         &mut self.pairs
     }
 
-    /// The second stage, to look at.
+    /// The second stage.
     #[must_use]
-    pub fn pairs_seen(&self) -> &Pairs {
+    pub fn pairs(&self) -> &Pairs {
         &self.pairs
     }
 
