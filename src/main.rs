@@ -12,6 +12,10 @@ const IO_THREADS: usize = 2;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> anyhow::Result<ExitCode> {
+    // The only one in the whole graph, and first of all: whoever uses TLS without it panics.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        anyhow::bail!("a crypto provider is installed already");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(IO_THREADS)
         .thread_name("gleand-io")

@@ -7,13 +7,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 use std::{env, fs, io, process, thread};
 
 use gleand::engine::budget::{self, Split};
-use gleand::engine::{Engine, ScorerFactory, Settings};
+use gleand::engine::{Engine, Patience, ScorerFactory, Settings, Watchers};
 use gleand::pipeline::ports::{ScoreError, Scorer};
 use gleand::pipeline::schedule::BatchBudget;
 use gleand::pipeline::scores::{Prompt, Scores, WindowInput};
+use gleand::telemetry::Telemetry;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -188,11 +190,15 @@ fn compute_until_stdin_ends(workers: &str) -> Outcome {
         share: budget::share(cores, Split::from_setting(workers.parse()?)),
         batch: BatchBudget::Packed(cores),
         windows_max: cores,
+        patience: Patience { tick: Duration::from_secs(1), ticks: 60 },
+        devices: vec!["cpu".to_owned()],
     };
+    let quiet = Telemetry::quiet();
+    let watchers = Watchers { metrics: quiet.metrics, tracer: quiet.tracer };
     let factory: ScorerFactory = Arc::new(|_worker| Ok(Box::new(Parallel)));
     let prompt = Prompt { head: vec![1], label_positions: vec![0], tail: vec![2] };
     let window = WindowInput { prompt: Arc::new(prompt), pieces: vec![3], word_ends: vec![1] };
-    let (engine, threads) = Engine::start(settings, &factory, window)?;
+    let (engine, threads) = Engine::start(&settings, &factory, window, watchers)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(engine.ready())?;
     writeln!(io::stdout(), "cores {cores}")?;

@@ -81,7 +81,7 @@ fn messages_of_the_wire_stay_at_the_edge() {
 #[test]
 fn the_engine_uses_only_the_channels_of_tokio() {
     let others = |source: Source| {
-        let tests = source.path.ends_with("/tests.rs");
+        let tests = source.path.contains("/tests/");
         let paths = source.code.split("tokio::").skip(1).map(|path| path.starts_with("sync"));
         !tests && paths.into_iter().any(|sync| !sync)
     };

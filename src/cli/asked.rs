@@ -130,6 +130,11 @@ impl Tally {
         Self(asked.kinds().into_iter().map(|kind| (kind, 0)).collect())
     }
 
+    /// Counts from the start again.
+    pub(super) fn clear(&mut self) {
+        self.0.iter_mut().for_each(|(_, count)| *count = 0);
+    }
+
     /// Counts results; that there is no answer is none.
     pub(super) fn add(&mut self, results: &Results) {
         let answers = results.answers.iter().filter(|answer| answer.span.is_some()).count();

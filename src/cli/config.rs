@@ -2,8 +2,8 @@
 
 use super::exit::Failure;
 use super::notes::{Notes, Talk};
-use super::{load, print};
-use crate::config::{ConfigArgs, keys_page, toml_page};
+use super::{Composition, MemoryPart, load, print};
+use crate::config::{ConfigArgs, keys_page, markdown_page, toml_page};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,15 +21,42 @@ pub(super) struct ConfigCommandArgs {
     /// Prints every key with its type, bound, default, reason and cost instead.
     #[arg(long)]
     describe: bool,
+    /// Prints the same as Markdown: deploy/CONFIGURATION.md.
+    #[arg(long, conflicts_with = "describe")]
+    markdown: bool,
     #[command(flatten)]
     config: ConfigArgs,
 }
 
 /// Runs the command.
-pub(super) fn run(args: &ConfigCommandArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &ConfigCommandArgs, composition: &Composition) -> Result<(), Failure> {
     if args.describe {
         return print(&keys_page());
     }
+    if args.markdown {
+        return print(&markdown_page());
+    }
     let loaded = load(&args.config.sources(), &Notes::new(Talk::Normal))?;
-    print(&toml_page(&loaded))
+    let memory = (composition.memory)(&loaded)?;
+    print(&format!("{}\n{}", toml_page(&loaded), memory_lines(&memory)))
+}
+
+/// What the daemon needs at worst, as comments: the parts, then the sum.
+fn memory_lines(parts: &[MemoryPart]) -> String {
+    let line = |part: &MemoryPart| format!("#   {:>15}  {}\n", part.bytes, part.what);
+    let lines: String = parts.iter().map(line).collect();
+    let sum: u64 = parts.iter().map(|part| part.bytes).sum();
+    format!(
+        "# Bytes of memory at worst:\n{lines}# Memory at worst: {sum} bytes ({})\n",
+        binary(sum)
+    )
+}
+
+/// Bytes as people read them.
+pub(super) fn binary(bytes: u64) -> String {
+    let mebibytes = bytes >> 20;
+    match mebibytes {
+        0..1024 => format!("{mebibytes} MiB"),
+        _ => format!("{}.{:02} GiB", mebibytes >> 10, (mebibytes & 1023) * 100 / 1024),
+    }
 }

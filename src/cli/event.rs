@@ -221,11 +221,33 @@ pub(super) struct Done {
     pub(super) fingerprint: String,
 }
 
+impl Done {
+    /// Adds what is told at the end of a later part of the same input.
+    pub(super) fn add(&mut self, later: Self) {
+        self.received_bytes += later.received_bytes;
+        self.words += later.words;
+        self.windows += later.windows;
+        self.results += later.results;
+        self.replaced_invalid += later.replaced_invalid;
+        for (name, count) in later.limits {
+            match self.limits.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, total)) => *total += count,
+                None => self.limits.push((name, count)),
+            }
+        }
+        self.total += later.total;
+        self.fingerprint = later.fingerprint;
+    }
+}
+
 /// One thing that the server said.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Event {
     /// The stream is accepted.
-    Ready,
+    Ready {
+        /// What makes results comparable.
+        fingerprint: String,
+    },
     /// Results, in order.
     Results(Results),
     /// What may become a result of one task; takes the place of the interim before it.
@@ -242,6 +264,8 @@ pub(super) enum Event {
     },
     /// Something the caller should know.
     Warning(Warning),
+    /// The server is about to stop, and goes on with this document for a while.
+    Draining,
     /// The end.
     Done(Done),
 }
@@ -260,6 +284,20 @@ pub(super) struct Extracted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ends_of_two_parts_add_up() {
+        let part = |words, limits: &[&str], fingerprint: &str| Done {
+            words,
+            limits: limits.iter().map(|name| ((*name).to_owned(), 2)).collect(),
+            fingerprint: fingerprint.to_owned(),
+            ..Done::default()
+        };
+        let mut total = part(1, &["a"], "x");
+        total.add(part(4, &["a", "b"], "y"));
+        let limits = vec![("a".to_owned(), 4), ("b".to_owned(), 2)];
+        assert_eq!(total, Done { limits, ..part(5, &[], "y") });
+    }
 
     #[test]
     fn debug_shows_no_text() {

@@ -1,4 +1,4 @@
-//! How a command ends: 0 done, 1 failed, 2 usage, 3 input, 4 refused or unreachable.
+//! How a command ends: 0 done, 1 failed, 2 usage, 3 input, 4 refused or unreachable, 70 stuck.
 
 use std::fmt;
 use std::io;
@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Input,
     /// The server refuses, or there is none.
     Refused,
+    /// The daemon hangs (`EX_SOFTWARE` of sysexits.h).
+    Stuck,
 }
 
 impl From<Kind> for ExitCode {
@@ -24,6 +26,7 @@ impl From<Kind> for ExitCode {
             Kind::Usage => Self::from(2),
             Kind::Input => Self::from(3),
             Kind::Refused => Self::from(4),
+            Kind::Stuck => Self::from(70),
         }
     }
 }
@@ -46,6 +49,14 @@ impl Failure {
     /// A failure to tell.
     pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self::Told { kind, message: message.into() }
+    }
+
+    /// The same failure, with more to tell.
+    pub(super) fn and(self, more: &str) -> Self {
+        match self {
+            Self::Told { kind, message } => Self::Told { kind, message: message + more },
+            Self::OutputClosed => self,
+        }
     }
 
     /// A failure to write the output.

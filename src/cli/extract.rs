@@ -3,17 +3,20 @@
 use std::io::{self, IsTerminal as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use clap::ArgGroup;
+use tokio::time::Instant;
 
 use super::asked::{Asked, Tally};
-use super::client::{InvalidUtf8, Request, Server};
+use super::client::{ConnectArgs, InvalidUtf8, Request, Target};
 use super::exit::{Failure, Kind};
 use super::held::HeldText;
 use super::input::Input;
 use super::notes::{Notes, Talk};
 use super::paint::Paint;
 use super::run::Run;
+use super::screen::Screen;
 use super::tasks::TaskArgs;
 use super::view::View;
 use super::{Composition, Daemon, load};
@@ -21,6 +24,9 @@ use crate::config::{ConfigArgs, wants_no_color};
 
 /// Largest chunk that every daemon takes by default.
 const CHUNK_BYTES_MAX: u32 = 1 << 20;
+
+/// Longer than any document takes.
+const TIMEOUT_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,6 +41,7 @@ Examples:
   gleand extract --labels person --summary --threshold 0.4 --threshold summary=0.3 book.txt
   gleand extract --labels person --format jsonl book.txt | jq -r 'select(.type == \"mention\").text'
   gleand extract --labels person --server http://gleand:50051 book.txt
+  gleand extract --labels person --server https://gleand:443 --ca ca.pem --api-key-file key book.txt
 
 Tasks may be asked for together. Mentions, relations and a summary without --summary-words come
 while the document is read; answers, classes and a summary with --summary-words after its end.
@@ -65,7 +72,15 @@ Output:
          \"task\" is entities, open, open-2, …, questions, summary, relations or classify.
          Between them {\"type\":\"warning\",…}, and with --interim what may become a result:
          {\"type\":\"interim\",\"document\",\"task\",\"results\":[{\"type\",…}]}, in place of the one before.
+         {\"type\":\"discard\",\"document\",\"discard\":true}: every line before it is void and comes again.
+         {\"type\":\"part\",\"document\",\"part\",\"bytes\",\"chars\",\"utf16\",\"fingerprint\"}: what follows was
+         read as a document of its own, which starts there in the input; offsets and ordinals go on.
          At the end {\"type\":\"done\",…}; without that line the document is not done.
+
+A server that is full, stops or breaks: a file is sent anew, at most 4 attempts in all, and what was
+printed is not printed again. When another model answers, stderr says `discard what was printed`.
+Standard input that is no file is sent once: a server that stops in order ends it between two words,
+and the rest is read as a document of its own; a broken connection is an error.
 
 Exit status: 0 done, 1 failed, 2 usage, 3 the document cannot be read, 4 the server refuses or cannot be reached.";
 
@@ -100,12 +115,14 @@ pub(super) struct ExtractArgs {
     #[arg(long, default_value_t = 65_536, value_name = "BYTES",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(CHUNK_BYTES_MAX)))]
     chunk_bytes: u32,
-    /// A running daemon to ask, such as http://localhost:50051.
-    #[arg(short, long, value_name = "URL")]
-    server: Option<String>,
+    /// Seconds after which the document is given up, all attempts together.
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    timeout: Option<Duration>,
     /// No progress, warnings or figures on stderr.
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    connect: ConnectArgs,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -129,54 +146,52 @@ enum When {
 pub(super) async fn run(args: ExtractArgs, composition: &Composition) -> Result<(), Failure> {
     let mut notes = Notes::new(if args.quiet { Talk::Quiet } else { Talk::Normal });
     let request = request(&args)?;
-    let input = Input::open(&args.file).await?;
+    let chunk_bytes = usize::try_from(args.chunk_bytes).unwrap_or(1);
+    let input = Input::open(&args.file, chunk_bytes).await?;
     if input.is_terminal {
         notes.line("reading what you type; end with Ctrl-D on an empty line");
     }
     // The guard keeps a daemon of this process alive until the document is done.
-    let (server, _guard) =
-        connect(args.server.as_deref(), &args.config, composition, (&mut notes, &[])).await?;
+    let (target, _guard) =
+        target(&args.connect, &args.config, composition, (&mut notes, &[])).await?;
     let asked = Asked::new(&request);
     let tally = Tally::new(&asked);
     notes.open_bar(input.length, &tally);
     let (view, held) = view(&args, asked);
+    let started = Instant::now();
     let mut run = Run {
         input,
-        chunk_bytes: usize::try_from(args.chunk_bytes).unwrap_or(1),
-        view,
         held,
-        out: io::stdout(),
-        notes,
-        tally,
+        screen: Screen::new(view, io::stdout(), notes, tally),
+        deadline: args.timeout.map(|timeout| (started + timeout, timeout)),
     };
-    let started = tokio::time::Instant::now();
-    let done = run.through(&server, &request).await?;
-    run.notes.summary(&run.tally, &done, started.elapsed());
+    let done = run.through(&target, &request).await?;
+    run.screen.notes.summary(&run.screen.tally, &done, started.elapsed());
     Ok(())
 }
 
-/// Reaches the server of `--server`, or starts a daemon in this process with keys set on top of what the flags say.
-pub(super) async fn connect(
-    url: Option<&str>,
+/// The server of `--server`, or that of a daemon in this process with keys set on top of what the flags say.
+pub(super) async fn target(
+    connect: &ConnectArgs,
     args: &ConfigArgs,
     composition: &Composition,
     (notes, keys): (&mut Notes, &[(&str, String)]),
-) -> Result<(Server, Option<Daemon>), Failure> {
-    if let Some(url) = url {
+) -> Result<(Target, Option<Daemon>), Failure> {
+    if let Some(target) = connect.target()? {
         if let Some(flag) = args.first_given() {
             let message = format!(
                 "{flag} has no effect with --server: that daemon has its own configuration"
             );
             return Err(Failure::new(Kind::Usage, message));
         }
-        return Ok((Server::connect(url).await?, None));
+        return Ok((target, None));
     }
     let daemon = start(args, composition, (notes, keys)).await?;
-    Ok((Server::connect(&daemon.address.to_string()).await?, Some(daemon)))
+    Ok((Target::own(daemon.address)?, Some(daemon)))
 }
 
 /// Starts a daemon of this process on a port of its own.
-pub(super) async fn start(
+async fn start(
     args: &ConfigArgs,
     composition: &Composition,
     (notes, keys): (&mut Notes, &[(&str, String)]),
@@ -204,6 +219,13 @@ fn request(args: &ExtractArgs) -> Result<Request, Failure> {
     }
     let tasks = args.tasks.tasks()?;
     Ok(Request { tasks, invalid_utf8: args.invalid_utf8, interim: args.interim })
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .filter(|time| !time.is_zero() && *time <= TIMEOUT_MAX)
+        .ok_or_else(|| format!("`{text}` is no time: write seconds, such as 30 or 0.5"))
 }
 
 fn view(args: &ExtractArgs, asked: Asked) -> (View, Option<Rc<HeldText>>) {

@@ -34,12 +34,21 @@ impl std::fmt::Debug for Inner {
 }
 
 impl HeldText {
-    /// Appends a chunk, once there is room.
-    pub(super) async fn push(&self, chunk: &[u8]) {
+    /// Appends a chunk, once there is room. A document that is read again gives its text again: what is known is left out.
+    pub(super) async fn push_at(&self, offset: u64, chunk: &[u8]) {
         while self.inner.borrow().bytes.len() >= HELD_BYTES_MAX {
             self.taken.notified().await;
         }
-        self.inner.borrow_mut().bytes.extend_from_slice(chunk);
+        let mut inner = self.inner.borrow_mut();
+        let end = inner.start + inner.bytes.len() as u64;
+        let known = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        inner.bytes.extend_from_slice(chunk.get(known..).unwrap_or_default());
+    }
+
+    /// Forgets everything: the document is shown anew from its start.
+    pub(super) fn clear(&self) {
+        *self.inner.borrow_mut() = Inner::default();
+        self.taken.notify_one();
     }
 
     /// Takes the text before `limit`, a byte offset of the document, with the offset at which it starts.
@@ -82,6 +91,31 @@ fn whole_prefix(bytes: &[u8], wanted: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl HeldText {
+        /// Appends a chunk behind everything.
+        pub(in crate::cli) async fn push(&self, chunk: &[u8]) {
+            let end = {
+                let inner = self.inner.borrow();
+                inner.start + inner.bytes.len() as u64
+            };
+            self.push_at(end, chunk).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn text_that_is_read_again_is_held_once() {
+        let held = HeldText::default();
+        held.push_at(0, b"abcd").await;
+        assert_eq!(held.take_before(2), (0, b"ab".to_vec()));
+        for chunk in [(0, "abc"), (3, "de"), (5, ""), (0, "abcdef")] {
+            held.push_at(chunk.0, chunk.1.as_bytes()).await;
+        }
+        assert_eq!(held.take_rest(), (2, b"cdef".to_vec()));
+        held.clear();
+        held.push_at(0, b"xy").await;
+        assert_eq!(held.take_rest(), (0, b"xy".to_vec()));
+    }
 
     #[tokio::test]
     async fn gives_back_what_was_read_and_cuts_no_character() {

@@ -8,6 +8,7 @@ mod event;
 mod eval;
 mod exit;
 mod extract;
+mod handed;
 mod healthcheck;
 mod held;
 mod input;
@@ -15,8 +16,11 @@ mod labels;
 mod models;
 mod notes;
 mod paint;
+mod place;
 mod relations;
+mod retry;
 mod run;
+mod screen;
 mod serve;
 mod tasks;
 mod thresholds;
@@ -41,10 +45,47 @@ use notes::{Notes, Talk};
 #[derive(Clone, Copy, Debug)]
 pub struct Composition {
     /// Serves until the process is told to stop.
-    pub serve: fn(Loaded) -> Pending<()>,
+    pub serve: fn(Loaded) -> Pending<Stopped>,
     /// Starts a daemon beside the caller.
     pub start: fn(Loaded) -> Pending<Daemon>,
+    /// Memory that a daemon of this configuration needs at worst.
+    pub memory: fn(&Loaded) -> anyhow::Result<Vec<MemoryPart>>,
 }
+
+/// A part of the memory that a daemon needs at worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryPart {
+    /// What needs it.
+    pub what: &'static str,
+    /// How much.
+    pub bytes: u64,
+}
+
+/// How a daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It was told to, and everything was handed over.
+    Drained,
+    /// It was told twice.
+    Interrupted,
+    /// Scorers panicked again and again; everything was handed over.
+    Sick,
+    /// A forward never ended.
+    Stuck,
+}
+
+impl Stopped {
+    /// Whether streams were ended in order and workers can be waited for.
+    #[must_use]
+    pub fn is_orderly(self) -> bool {
+        matches!(self, Self::Drained | Self::Sick)
+    }
+}
+
+/// The configuration names something that cannot be used. Ends the command as a mistake of the configuration does.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misconfigured(pub String);
 
 /// Something of the composition root that takes time.
 pub type Pending<T> = Pin<Box<dyn Future<Output = anyhow::Result<T>>>>;
@@ -119,7 +160,7 @@ async fn dispatch(command: Command, composition: Composition) -> Result<(), Fail
         Command::Eval(args) => eval::run(*args, &composition).await,
         Command::Serve(args) => serve::run(args, &composition).await,
         Command::Models(args) => models::run(args, &composition).await,
-        Command::Config(args) => config::run(&args),
+        Command::Config(args) => config::run(&args, &composition),
         Command::Healthcheck(args) => healthcheck::run(args).await,
     }
 }

@@ -1,6 +1,6 @@
 //! `gleand models`: what a daemon can do.
 
-use super::client::{ModelCard, Server};
+use super::client::{ConnectArgs, ModelCard};
 use super::escape::one_line;
 use super::exit::Failure;
 use super::notes::{Notes, Talk};
@@ -17,12 +17,11 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES, after_help = "See --help for examples.")]
 pub(super) struct ModelsArgs {
-    /// A running daemon to ask, such as http://localhost:50051.
-    #[arg(short, long, value_name = "URL")]
-    server: Option<String>,
     /// How models are printed.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    connect: ConnectArgs,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -37,18 +36,12 @@ enum Format {
 
 /// Runs the command.
 pub(super) async fn run(args: ModelsArgs, composition: &Composition) -> Result<(), Failure> {
-    let mut daemon = None;
-    let url = match args.server {
-        Some(url) => url,
-        None => {
-            let started =
-                extract::start(&args.config, composition, (&mut Notes::new(Talk::Normal), &[]))
-                    .await?;
-            daemon.insert(started).address.to_string()
-        }
-    };
-    let server = Server::connect(&url).await?;
-    let models = server.models().await.map_err(|refusal| refusal.into_failure(server.url()))?;
+    let mut notes = Notes::new(Talk::Normal);
+    // The guard keeps a daemon of this process alive until it has answered.
+    let (target, _guard) =
+        extract::target(&args.connect, &args.config, composition, (&mut notes, &[])).await?;
+    let models = async { target.connect().await?.models().await };
+    let models = models.await.map_err(|refusal| refusal.into_failure(target.url()))?;
     let page: String = match args.format {
         Format::Text => models.iter().map(text).collect::<Vec<_>>().join("\n"),
         Format::Jsonl => models.iter().map(json).collect(),

@@ -1,43 +1,47 @@
-//! One document through one stream: reads, sends, receives and prints at the same time.
+//! One input through as many streams as it takes: reads, sends, receives and prints at the same time.
 //!
-//! Both halves run in one task. The reading half sends what a read gave, without waiting for a full buffer;
+//! Both halves of a stream run in one task. The reading half sends what a read gave, without waiting for a full buffer;
 //! the printing half writes each event out at once. Neither holds more than a few messages, but for the text
 //! of the terminal view (see [`super::held`]).
+//!
+//! A stream that a passing trouble ends is opened anew, and the document is sent from its start. A source that is read
+//! once is not sent before the server accepts it. When that server is about to stop, its document ends between two words
+//! and the rest is a further part: a document of its own.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::rc::Rc;
+use std::time::Duration;
 
-use super::asked::Tally;
-use super::client::{Download, Refusal, Request, Server, Upload};
-use super::event::{Done, Event, Warning};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::client::{Refusal, Request, Target, Upload};
+use super::event::Done;
 use super::exit::{Failure, Kind};
 use super::held::HeldText;
 use super::input::Input;
-use super::notes::Notes;
-use super::view::View;
+use super::retry::{ATTEMPTS_MAX, Attempts, GaveUp, dice};
+use super::screen::Screen;
 
-/// Everything that one document needs on this side.
+/// Everything that one input needs on this side.
 #[derive(Debug)]
 pub(super) struct Run<W> {
     /// The document.
     pub(super) input: Input,
-    /// Bytes of one read, and of one chunk, at most.
-    pub(super) chunk_bytes: usize,
-    /// How results are shown.
-    pub(super) view: View,
     /// Text that the view prints later.
     pub(super) held: Option<Rc<HeldText>>,
-    /// Where results go.
-    pub(super) out: W,
-    /// Where everything else goes.
-    pub(super) notes: Notes,
-    /// Results so far.
-    pub(super) tally: Tally,
+    /// Where results and notes go.
+    pub(super) screen: Screen<W>,
+    /// When all attempts end, and how long that was at the start.
+    pub(super) deadline: Option<(Instant, Duration)>,
 }
 
-/// Why a half stopped early.
-enum Stop {
+/// Why a stream stopped early.
+pub(super) enum Stop {
+    /// It was refused, or broke.
     Refused(Refusal),
+    /// This side cannot go on.
     Failed(Failure),
 }
 
@@ -53,102 +57,192 @@ impl From<Failure> for Stop {
     }
 }
 
+/// What the printing half hears and the reading half must know.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    is_accepted: Cell<bool>,
+    is_draining: Cell<bool>,
+    changed: Notify,
+}
+
+impl News {
+    /// The server reads this document.
+    pub(super) fn accepted(&self) {
+        self.is_accepted.set(true);
+        self.changed.notify_one();
+    }
+
+    /// The server is about to stop.
+    pub(super) fn draining(&self) {
+        self.is_draining.set(true);
+        self.changed.notify_one();
+    }
+
+    async fn wait(&self, what: &Cell<bool>) {
+        while !what.get() {
+            self.changed.notified().await;
+        }
+    }
+}
+
 impl<W: Write> Run<W> {
-    /// Reads the document to its end.
+    /// Reads the input to its end, or until the deadline.
     pub(super) async fn through(
         &mut self,
-        server: &Server,
+        target: &Target,
         request: &Request,
     ) -> Result<Done, Failure> {
-        let (upload, download) = server.extract(request);
-        let feeding = feed(&mut self.input, upload, self.chunk_bytes, self.held.as_deref());
-        let showing = show(download, &mut self.view, &mut self.out, &self.notes, &mut self.tally);
-        let end = tokio::try_join!(feeding, showing);
-        self.notes.clear();
-        match end {
-            Ok(((), done)) => Ok(done),
-            Err(stop) => {
-                // An error message starts on a line of its own; when this cannot be written, nor can the rest.
-                drop(
-                    self.out
-                        .write_all(self.view.break_off().as_bytes())
-                        .and_then(|()| self.out.flush()),
-                );
-                Err(self.explain(stop, server))
+        let end = match self.deadline {
+            Some((at, timeout)) => timeout_at(at, self.parts(target, request))
+                .await
+                .unwrap_or_else(|_elapsed| Err(too_late(timeout))),
+            None => self.parts(target, request).await,
+        };
+        self.screen.notes.clear();
+        if end.is_err() {
+            self.screen.break_off();
+        }
+        end
+    }
+
+    /// All parts: one, unless a source that is read once outlives its server.
+    async fn parts(&mut self, target: &Target, request: &Request) -> Result<Done, Failure> {
+        let mut total = Done::default();
+        loop {
+            let done = self.attempts(target, request).await?;
+            total.add(done);
+            let Some(start) = self.input.next_part().await? else {
+                return self.screen.finish(total);
+            };
+            self.screen.start_part(start);
+        }
+    }
+
+    /// One part, as often as it takes.
+    async fn attempts(&mut self, target: &Target, request: &Request) -> Result<Done, Failure> {
+        let mut attempts = Attempts::first(self.deadline.map(|(at, _)| at));
+        loop {
+            let refusal = match self.attempt(target, request).await {
+                Ok(done) => return Ok(done),
+                Err(Stop::Failed(failure)) => return Err(failure),
+                Err(Stop::Refused(refusal)) => refusal,
+            };
+            let delay = self.delay(refusal, &mut attempts, target.url())?;
+            sleep(delay).await;
+            self.input.go_back().await?;
+        }
+    }
+
+    /// One stream.
+    async fn attempt(&mut self, target: &Target, request: &Request) -> Result<Done, Stop> {
+        let server = target.connect().await?;
+        let left = self.deadline.map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        let (upload, download) = server.extract(request, left);
+        let news = News::default();
+        let held = self.held.as_deref().map(|held| (held, self.screen.part_start().bytes));
+        let feeding = feed(&mut self.input, upload, held, &news);
+        let showing = self.screen.follow(download, &news);
+        tokio::try_join!(feeding, showing).map(|((), done)| done)
+    }
+
+    /// How long to wait before another attempt; or why there is none.
+    fn delay(
+        &self,
+        refusal: Refusal,
+        attempts: &mut Attempts,
+        url: &str,
+    ) -> Result<Duration, Failure> {
+        let now = Instant::now();
+        if let Some((at, timeout)) = self.deadline
+            && (now >= at || refusal.is_too_late())
+        {
+            return Err(too_late(timeout));
+        }
+        let next = attempts.next(refusal.advice(), now, dice());
+        if matches!(next, Ok(_) | Err(GaveUp::Attempts)) && !self.input.can_go_back() {
+            let name = &self.input.name;
+            return Err(self.explain(refusal.without_delay(), url).and(&format!(
+                "; a part of {name} was sent and cannot be read twice: put it into a file"
+            )));
+        }
+        match next {
+            Ok(delay) => {
+                let failure = self.explain(refusal.without_delay(), url);
+                let (number, seconds) = (attempts.number(), delay.as_secs_f64());
+                self.screen.notes.warn(&format!(
+                    "{failure}; attempt {number} of {ATTEMPTS_MAX} in {seconds:.1} s"
+                ));
+                Ok(delay)
+            }
+            Err(GaveUp::Useless) => Err(self.explain(refusal, url)),
+            Err(GaveUp::Attempts) => Err(self
+                .explain(refusal, url)
+                .and(&format!("; gave up after {ATTEMPTS_MAX} attempts"))),
+            Err(GaveUp::Deadline) => {
+                let failure = self.explain(refusal, url);
+                Err(failure.and("; --timeout leaves no time for another attempt"))
             }
         }
     }
 
-    fn explain(&self, stop: Stop, server: &Server) -> Failure {
-        let refusal = match stop {
-            Stop::Failed(failure) => return failure,
-            Stop::Refused(refusal) => refusal,
-        };
+    fn explain(&self, refusal: Refusal, url: &str) -> Failure {
         let is_invalid_utf8 = refusal.reason == "INVALID_UTF8";
-        match refusal.into_failure(server.url()) {
+        let name = &self.input.name;
+        match refusal.into_failure(url) {
             Failure::Told { kind: Kind::Input, message } if is_invalid_utf8 => {
                 let advice = self.input.how_to_convert();
                 // After the colon the server tells what a program would do.
                 let message = message.split(": ").next().unwrap_or_default();
-                Failure::new(Kind::Input, format!("{}: {message}\n{advice}", self.input.name))
+                let counted = match self.screen.part_start().bytes {
+                    0 => String::new(),
+                    start => format!(", counted from byte {start}"),
+                };
+                Failure::new(Kind::Input, format!("{name}: {message}{counted}\n{advice}"))
             }
             Failure::Told { kind: Kind::Input, message } => {
-                Failure::new(Kind::Input, format!("{}: {message}", self.input.name))
+                Failure::new(Kind::Input, format!("{name}: {message}"))
             }
             failure => failure,
         }
     }
 }
 
+fn too_late(timeout: Duration) -> Failure {
+    let seconds = timeout.as_secs_f64();
+    Failure::new(Kind::Refused, format!("the document was not done within {seconds} s (--timeout)"))
+}
+
+/// Sends the document once it is accepted; up to a word's end where the server is about to stop and the rest can wait.
 async fn feed(
     input: &mut Input,
     upload: Upload,
-    chunk_bytes: usize,
-    held: Option<&HeldText>,
+    held: Option<(&HeldText, u64)>,
+    news: &News,
 ) -> Result<(), Stop> {
-    let mut buffer = vec![0; chunk_bytes];
-    let mut total_bytes = 0;
+    news.wait(&news.is_accepted).await;
     loop {
-        let chunk = input.read(&mut buffer).await?;
+        let offset = input.given();
+        let chunk = tokio::select! {
+            biased;
+            () = news.wait(&news.is_draining), if input.may_end_here() => {
+                if offset == 0 {
+                    return Err(Refusal::draining().into());
+                }
+                upload.flush().await;
+                Vec::new()
+            }
+            chunk = input.chunk() => chunk?,
+        };
         if chunk.is_empty() {
-            upload.finish(total_bytes).await;
+            upload.finish(input.given()).await;
             return Ok(());
         }
-        total_bytes += chunk.len() as u64;
-        if let Some(held) = held {
-            held.push(chunk).await;
+        if let Some((held, start)) = held {
+            held.push_at(start + offset, &chunk).await;
         }
         // A server that takes no more says why in its answer, which the other half reads.
-        if !upload.chunk(chunk.to_vec()).await {
+        if !upload.chunk(chunk).await {
             return Ok(());
         }
     }
-}
-
-async fn show(
-    mut download: Download,
-    view: &mut View,
-    out: &mut impl Write,
-    notes: &Notes,
-    tally: &mut Tally,
-) -> Result<Done, Stop> {
-    while let Some(event) = download.next().await? {
-        let text = view.show(&event);
-        if !text.is_empty() {
-            out.write_all(text.as_bytes())
-                .and_then(|()| out.flush())
-                .map_err(|error| Failure::of_output(&error))?;
-        }
-        match event {
-            Event::Results(results) => tally.add(&results),
-            Event::Progress { watermark } => notes.progress(watermark, tally),
-            Event::Warning(Warning { message, .. }) if !view.shows_warnings() => {
-                notes.warn(&message);
-            }
-            Event::Ready | Event::Warning(_) | Event::Interim { .. } => {}
-            Event::Done(done) => return Ok(done),
-        }
-    }
-    Err(Failure::new(Kind::Refused, "the server ended the stream before the document was done")
-        .into())
 }

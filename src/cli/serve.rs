@@ -1,8 +1,8 @@
 //! `gleand serve`: the daemon, until it is told to stop.
 
-use super::exit::Failure;
+use super::exit::{Failure, Kind};
 use super::notes::{Notes, Talk};
-use super::{Composition, load};
+use super::{Composition, Misconfigured, Stopped, load};
 use crate::config::ConfigArgs;
 
 const EXAMPLES: &str = "\
@@ -30,5 +30,14 @@ pub(super) async fn run(args: ServeArgs, composition: &Composition) -> Result<()
         sources.flag("--listen", "server.listen", listen);
     }
     let loaded = load(&sources, &Notes::new(Talk::Normal))?;
-    Ok((composition.serve)(loaded).await?)
+    match (composition.serve)(loaded).await {
+        Ok(Stopped::Drained) => Ok(()),
+        Ok(Stopped::Interrupted) => Err(Failure::new(Kind::Failed, "told twice to stop")),
+        Ok(Stopped::Sick) => Err(Failure::new(Kind::Failed, "scorers panic again and again")),
+        Ok(Stopped::Stuck) => Err(Failure::new(Kind::Stuck, "a forward is stuck")),
+        Err(error) if error.is::<Misconfigured>() => {
+            Err(Failure::new(Kind::Usage, format!("{error:#}")))
+        }
+        Err(error) => Err(error.into()),
+    }
 }

@@ -14,9 +14,14 @@ mod value;
 pub use args::{ConfigArgs, wants_no_color};
 pub use layers::{Assignment, Sources};
 pub use mistake::{Mistake, Mistakes};
-pub use show::{keys_page, toml_page};
-pub use table::{Compute, Config, KEYS, Key, Limits, Log, Model, Server, Stream, Window};
-pub use value::{Bound, Device, Devices, LogFormat, LogLevel};
+pub use show::{keys_page, markdown_page, toml_page};
+pub use table::{
+    Admin, Auth, Compute, Config, KEYS, Key, Limits, Log, Model, Otlp, Server, Stream, Telemetry,
+    Tls, Window,
+};
+pub use value::{
+    Bound, Device, Devices, Export, LogFormat, LogLevel, Names, OtlpProtocol, Switch, TraceRatio,
+};
 
 /// A configuration that was checked, and where each of its values came from.
 #[derive(Clone, Debug)]
@@ -75,14 +80,32 @@ fn check_together(config: &Config, layered: &mut layers::Layered) {
             );
         }
     }
-    let (connection, all) = (config.server.streams_per_connection_max, config.server.streams_max);
-    if usize::try_from(connection.get()).is_ok_and(|streams| streams > all.get()) {
-        layered.mistake(
-            "server.streams_per_connection_max",
-            format!(
-                "is out of bounds: one connection may not hold more than server.streams_max = {all}"
-            ),
-        );
+    check_security(config, layered);
+}
+
+/// TLS and keys are whole or absent.
+fn check_security(config: &Config, layered: &mut layers::Layered) {
+    let tls = &config.tls;
+    let is_tls = match (&tls.cert_file, &tls.key_file) {
+        (Some(_), Some(_)) => true,
+        (Some(_), None) => {
+            layered.mistake("tls.key_file", "must be set beside tls.cert_file".to_owned());
+            true
+        }
+        (None, Some(_)) => {
+            layered.mistake("tls.cert_file", "must be set beside tls.key_file".to_owned());
+            true
+        }
+        (None, None) => false,
+    };
+    if tls.client_ca_file.is_some() && !is_tls {
+        let problem =
+            "needs tls.cert_file and tls.key_file: without TLS clients show no certificate";
+        layered.mistake("tls.client_ca_file", problem.to_owned());
+    }
+    if !tls.client_sans.as_slice().is_empty() && tls.client_ca_file.is_none() {
+        let problem = "needs tls.client_ca_file: names of certificates that nobody vouches for are worth nothing";
+        layered.mistake("tls.client_sans", problem.to_owned());
     }
 }
 

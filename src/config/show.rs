@@ -41,6 +41,43 @@ pub fn keys_page() -> String {
     page
 }
 
+/// Every key as Markdown: the reference page in `deploy/`.
+#[must_use]
+pub fn markdown_page() -> String {
+    let mut page = String::from(MARKDOWN_HEAD);
+    let mut section = "";
+    for key in KEYS {
+        if section != key.section() {
+            section = key.section();
+            push(&mut page, format_args!("\n## [{section}]\n"));
+        }
+        let Key { name, kind, bound, default, what, reason, cost } = key;
+        let variable = name.to_ascii_uppercase().replace('.', "__");
+        let bound = bound.to_string();
+        let bound = if bound.is_empty() { String::new() } else { format!(", {bound}") };
+        push(
+            &mut page,
+            format_args!(
+                "\n### `{name}`\n\n{what}\n\n- Type: {kind}{bound}. Default: `{}`.\n- Environment: `GLEAND__{variable}`.\n- \
+                 Why: {reason}\n- Cost: {cost}\n",
+                literal(default)
+            ),
+        );
+    }
+    page
+}
+
+const MARKDOWN_HEAD: &str = "\
+# Configuration
+
+<!-- Made by `gleand config --markdown`; a test compares. -->
+
+Later sources win: defaults, the TOML file of `--config FILE`, the environment (`GLEAND__SECTION__KEY`), flags
+(`--set section.key=value`). Unknown keys and all mistakes are told at once, each with its source, and end the start with
+status 2. Secrets stand in files only; keys name the files. `gleand config` prints the effective configuration, each value
+with its source, and the memory that the daemon needs at worst; more than the cgroup allows is refused at the start.
+";
+
 fn open_section(page: &mut String, section: &mut &'static str, key: &'static Key) {
     if *section != key.section() {
         *section = key.section();

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::layers::Layered;
-use super::value::{Bound, Devices, LogFormat, LogLevel, Setting};
+use super::value::{
+    Bound, Devices, Export, LogFormat, LogLevel, Names, OtlpProtocol, Setting, Switch, TraceRatio,
+};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -109,10 +111,18 @@ table! {
             "Address and port of the data port.",
             "only this machine, until someone decides otherwise.",
             "another address without TLS or keys is open to whoever reaches it.";
-        streams_max: NonZeroUsize, from_to(1, 65_536), "256",
+        streams_max: NonZeroUsize, from_to(1, 65_536), "64",
             "Streams served at once by the whole daemon; more are refused.",
             "more than one machine can feed with work, few enough to bound memory.",
             "memory: each stream may hold a few windows of text and server.results_held_bytes_max.";
+        extract_max: NonZeroUsize, from_to(1, 65_536), "16",
+            "Texts sent whole to Extract that are served at once, among server.streams_max.",
+            "such a text is in memory before it is read.",
+            "memory: three messages and one answer each.";
+        backlog_pieces_max: NonZeroUsize, from_to(512, 1 << 30), "65536",
+            "Pieces of admitted streams that wait to be scored; past it new calls are refused.",
+            "ten seconds of work for two cores: who is admitted waits no longer.",
+            "waiting time: pieces divided by what the devices score a second.";
         streams_per_connection_max: NonZeroU32, from_to(1, 65_536), "128",
             "Streams of one HTTP/2 connection.",
             "what common clients assume.",
@@ -121,6 +131,22 @@ table! {
             "HTTP/2 window of one stream: bytes a client may send before they are read.",
             "a few windows of text; more only waits in memory.",
             "memory: once a stream.";
+        connections_max: NonZeroUsize, from_to(1, 65_536), "256",
+            "Connections held at once; more are closed as they come.",
+            "a few proxies, or a client each for every stream.",
+            "memory: buffers of TLS and HTTP/2, about 128 KiB each.";
+        connection_age_ms: Option<Duration>, zero_or("no limit", 1000, 7 * 24 * HOUR_MS), "1800000",
+            "A connection so old, give or take a tenth, takes no new calls; its open streams go on.",
+            "clients that balance by themselves find new replicas only when they connect.",
+            "a connection made anew.";
+        handshake_ms: Duration, from_to(100, 600_000), "10000",
+            "Time for a new connection to greet, TLS included.",
+            "slow networks are served, mute peers are not.",
+            "a place in server.connections_max.";
+        header_bytes_max: NonZeroU32, from_to(1_024, 64 * KIB), "16384",
+            "Metadata of one call.",
+            "tokens and trace context fit many times.",
+            "memory: once a call.";
         message_bytes_max: NonZeroUsize, from_to(64 * KIB, 64 * MIB), "4194304",
             "Largest request message.",
             "what gRPC libraries allow by default.",
@@ -149,6 +175,14 @@ table! {
             "A stream that asks for input and gets none for this long is ended.",
             "a person who types is served, a peer that vanished is not.",
             "a place in server.streams_max.";
+        input_slow_ms: Option<Duration>, zero_or("never", 100, 7 * 24 * HOUR_MS), "3600000",
+            "A stream that was waited for so long in all for its last server.input_slow_bytes is ended.",
+            "a log that trickles is served, a peer that drips single bytes to hold a place is not.",
+            "a place in server.streams_max.";
+        input_slow_bytes: NonZeroU64, from_to(1, MIB), "1024",
+            "Bytes that count as progress for server.input_slow_ms.",
+            "a few lines.",
+            "nothing.";
         write_stall_ms: Option<Duration>, zero_or("never", 100, 24 * HOUR_MS), "60000",
             "A stream whose client does not read its results for this long is ended.",
             "longer than a client's pause, shorter than a lost one is worth.",
@@ -161,6 +195,97 @@ table! {
             "Largest answer of the unary Extract.",
             "clients refuse messages above 4 MiB.",
             "memory: one answer a call.";
+        lame_duck_ms: Option<Duration>, zero_or("none", 100, HOUR_MS), "0",
+            "After SIGTERM new streams are still served for so long, while readiness says no.",
+            "nothing watches readiness, unless someone decides otherwise; in a cluster 5000.",
+            "time of a restart.";
+        drain_ms: Duration, from_to(100, 24 * HOUR_MS), "60000",
+            "After that open streams may go on for so long; then they are cut with what is final.",
+            "most documents end by themselves.",
+            "time of a restart.";
+        reflection: Switch, Bound::OneOf(Switch::NAMES), "on",
+            "Whether the schema can be asked for (gRPC reflection).",
+            "tools such as grpcurl need it; it is under the key like everything else.",
+            "nothing.";
+        model_service: Switch, Bound::OneOf(Switch::NAMES), "on",
+            "Whether ModelService answers.",
+            "clients ask it for limits; it is under the key like everything else.",
+            "nothing.";
+    }
+    /// TLS on the data port.
+    tls: Tls {
+        cert_file: Option<PathBuf>, Bound::Free, "",
+            "PEM file with the server's certificate and its chain; empty is plaintext.",
+            "a mesh or this machine alone needs none.",
+            "a handshake a connection.";
+        key_file: Option<PathBuf>, Bound::Free, "",
+            "PEM file with the private key of tls.cert_file.",
+            "both or none.",
+            "nothing.";
+        client_ca_file: Option<PathBuf>, Bound::Free, "",
+            "PEM file of authorities; a client must then show a certificate of one of them.",
+            "who may call is decided by keys, or by a mesh.",
+            "a verification a connection.";
+        client_sans: Names, Bound::Free, "",
+            "Names of client certificates that may call, e.g. spiffe://mesh/ns/app/sa/web,*.apps.example; empty is all.",
+            "the authority decides.",
+            "nothing.";
+    }
+    /// Who may call.
+    auth: Auth {
+        keys_file: Option<PathBuf>, Bound::Free, "",
+            "File of API keys, a line each: name, sha256 of the key in hex, not before, not after; empty is no keys.",
+            "this machine alone needs none.",
+            "a hash a call.";
+    }
+    /// The port of operators: /livez, /readyz, /metrics and health, in plaintext.
+    admin: Admin {
+        listen: Option<SocketAddr>, Bound::Free, "127.0.0.1:9464",
+            "Address and port of the admin port; empty is none.",
+            "only this machine; in a cluster [::]:9464.",
+            "a thread.";
+    }
+    /// Traces, metrics and logs that are pushed by OTLP.
+    telemetry: Telemetry {
+        traces: Export, Bound::OneOf(Export::NAMES), "auto",
+            "Whether traces are pushed; auto is where an endpoint is known.",
+            "an endpoint is there to be used.",
+            "a little time a window.";
+        metrics: Export, Bound::OneOf(Export::NAMES), "auto",
+            "Whether metrics are pushed, beside /metrics, which always answers.",
+            "an endpoint is there to be used.",
+            "a message a minute.";
+        logs: Export, Bound::OneOf(Export::NAMES), "auto",
+            "Whether logs are pushed, beside stderr.",
+            "an endpoint is there to be used.",
+            "a message a batch of lines.";
+        trace_ratio: Option<TraceRatio>, Bound::Free, "",
+            "Share of traces that are kept where the caller did not decide, 0 to 1; empty is OTEL_TRACES_SAMPLER_ARG, or all.",
+            "few streams are long ones.",
+            "a little time and traffic a stream.";
+        trace_windows_max: NonZeroUsize, from_to(1, 65_536), "64",
+            "Windows of one stream that get a trace span; the rest are counted.",
+            "a book has thousands.",
+            "traffic.";
+    }
+    /// Where OTLP goes. What is empty here is taken from the OTEL_ variables.
+    otlp: Otlp {
+        endpoint: Option<String>, Bound::Free, "",
+            "URL of the receiver, e.g. http://collector:4317; empty is OTEL_EXPORTER_OTLP_ENDPOINT, or none.",
+            "nobody listens unless someone says so.",
+            "nothing.";
+        protocol: Option<OtlpProtocol>, Bound::OneOf(OtlpProtocol::NAMES), "",
+            "grpc or http/protobuf; empty is OTEL_EXPORTER_OTLP_PROTOCOL, or grpc.",
+            "what collectors listen to on port 4317.",
+            "nothing.";
+        ca_file: Option<PathBuf>, Bound::Free, "",
+            "PEM file of authorities for an https receiver; empty is those of the system.",
+            "receivers outside have public certificates.",
+            "nothing.";
+        headers_file: Option<PathBuf>, Bound::Free, "",
+            "File of headers for the receiver, `name: value` a line; secrets stand in files only.",
+            "receivers inside need none.",
+            "nothing.";
     }
     /// What one request may ask for.
     limits: Limits {
@@ -214,6 +339,10 @@ table! {
             "Pieces, padding included, that a device scores in one batch.",
             "a device gains little above it.",
             "memory: activations grow with it; latency too.";
+        forward_stuck_s: NonZeroU32, from_to(1, 86_400), "60",
+            "A forward pass that runs so long, and 20 times longer than any before it, is stuck: the process ends.",
+            "a slow machine is forgiven, a device that hangs is not waited for.",
+            "time until a hung process is replaced.";
     }
     /// What one stream may have under way.
     stream: Stream {
@@ -252,7 +381,7 @@ table! {
             "A word without end is closed after so many bytes.",
             "no word of a language is so long.",
             "memory: once a stream.";
-        candidates_held_max: NonZeroUsize, from_to(1, 1 << 24), "262144",
+        candidates_held_max: NonZeroUsize, from_to(1, 1 << 24), "65536",
             "Overlapping candidates that wait for each other; past it the oldest are decided.",
             "far above what real text gives.",
             "memory: about 64 bytes each, a stream.";

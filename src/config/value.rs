@@ -240,3 +240,168 @@ impl Setting for LogFormat {
         }
     }
 }
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// It is there.
+    On,
+    /// It is not.
+    Off,
+}
+
+impl Switch {
+    /// The words of the configuration.
+    pub const NAMES: &'static [&'static str] = &["on", "off"];
+
+    /// Whether it is on.
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self == Self::On
+    }
+}
+
+impl Setting for Switch {
+    const KIND: &'static str = "word";
+
+    fn parse(text: &str, bound: Bound) -> Result<Self, String> {
+        match text {
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err(format!("is not {bound}")),
+        }
+    }
+}
+
+/// Whether a signal is pushed by OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Export {
+    /// Where an endpoint is known.
+    Auto,
+    /// Yes, and without an endpoint to the one that the protocol names by default.
+    Otlp,
+    /// No.
+    None,
+}
+
+impl Export {
+    /// The words of the configuration.
+    pub const NAMES: &'static [&'static str] = &["auto", "otlp", "none"];
+}
+
+impl Setting for Export {
+    const KIND: &'static str = "word";
+
+    fn parse(text: &str, bound: Bound) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "otlp" => Ok(Self::Otlp),
+            "none" => Ok(Self::None),
+            _ => Err(format!("is not {bound}")),
+        }
+    }
+}
+
+/// How OTLP is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// gRPC.
+    Grpc,
+    /// Protobuf over HTTP.
+    Http,
+}
+
+impl OtlpProtocol {
+    /// The words of the configuration.
+    pub const NAMES: &'static [&'static str] = &["grpc", "http/protobuf"];
+}
+
+impl Setting for Option<OtlpProtocol> {
+    const KIND: &'static str = "word";
+
+    fn parse(text: &str, bound: Bound) -> Result<Self, String> {
+        match text {
+            "" => Ok(None),
+            "grpc" => Ok(Some(OtlpProtocol::Grpc)),
+            "http/protobuf" => Ok(Some(OtlpProtocol::Http)),
+            _ => Err(format!("is not {bound}")),
+        }
+    }
+}
+
+/// A share of traces, in millionths, so that it can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceRatio {
+    millionths: u32,
+}
+
+impl TraceRatio {
+    /// The share, 0 to 1.
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.millionths) / 1e6
+    }
+}
+
+impl Setting for Option<TraceRatio> {
+    const KIND: &'static str = "number from 0 to 1";
+
+    fn parse(text: &str, _bound: Bound) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let ratio: f64 = text.parse().map_err(|_not_a_number| "is not a number from 0 to 1")?;
+        if !(0.0..=1.0).contains(&ratio) {
+            return Err("is out of bounds; allowed: 0 to 1".to_owned());
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "0 to 1 000 000, as was just checked"
+        )]
+        Ok(Some(TraceRatio { millionths: (ratio * 1e6).round() as u32 }))
+    }
+}
+
+/// Names, separated by commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(Vec<String>);
+
+impl Names {
+    /// The names, in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl Setting for Names {
+    const KIND: &'static str = "list";
+
+    fn parse(text: &str, _bound: Bound) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+        if names.iter().any(String::is_empty) {
+            return Err("has an empty name between two commas".to_owned());
+        }
+        Ok(Self(names))
+    }
+}
+
+impl Setting for Option<String> {
+    const KIND: &'static str = "text";
+
+    fn parse(text: &str, _bound: Bound) -> Result<Self, String> {
+        Ok((!text.is_empty()).then(|| text.to_owned()))
+    }
+}
+
+impl Setting for Option<SocketAddr> {
+    const KIND: &'static str = "address";
+
+    fn parse(text: &str, bound: Bound) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { SocketAddr::parse(text, bound).map(Some) }
+    }
+}

@@ -1,4 +1,4 @@
-//! How many threads compute: workers times threads never exceeds the cores that the process may use.
+//! What the process may use. How many threads compute: workers times threads never exceeds the cores that the process may use.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -55,6 +55,12 @@ pub fn cores() -> NonZeroUsize {
     let allowed = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let read = |path: &Path| fs::read_to_string(path).ok();
     cgroup::quota_cores(&read).map_or(allowed, |quota| allowed.min(quota))
+}
+
+/// Bytes of memory that this process may use, when a cgroup above it has a limit.
+#[must_use]
+pub fn memory_limit() -> Option<u64> {
+    cgroup::memory_limit(&|path: &Path| fs::read_to_string(path).ok())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The processor quota of the process's cgroup, version 1, version 2, or both at once.
+//! The processor quota and the memory limit of the process's cgroup, version 1, version 2, or both at once.
 //!
 //! A quota holds for everything below it, so the smallest one from the process's own group up to the root of what
 //! is mounted counts. The standard library looks at quotas too; it does not say how it reads
@@ -14,14 +14,27 @@ use std::path::{Path, PathBuf};
 ///
 /// `read` gives a file's content, and `None` where there is no file.
 pub(super) fn quota_cores(read: &dyn Fn(&Path) -> Option<String>) -> Option<NonZeroUsize> {
+    smallest("cpu", read, |version, directory| version.cores(directory, read))
+}
+
+/// Bytes of memory that the limits leave; `None` without a limit.
+pub(super) fn memory_limit(read: &dyn Fn(&Path) -> Option<String>) -> Option<u64> {
+    smallest("memory", read, |version, directory| version.memory(directory, read))
+}
+
+/// The smallest limit of one controller, from the process's own group up.
+fn smallest<T: Ord>(
+    controller: &str,
+    read: &dyn Fn(&Path) -> Option<String>,
+    limit: impl Fn(Version, &Path) -> Option<T>,
+) -> Option<T> {
     let groups = read(Path::new("/proc/self/cgroup"))?;
-    let mounts = parse_mounts(&read(Path::new("/proc/self/mountinfo"))?);
+    let mounts = parse_mounts(controller, &read(Path::new("/proc/self/mountinfo"))?);
     let mut smallest = None;
-    for (version, group) in parse_groups(&groups) {
+    for (version, group) in parse_groups(controller, &groups) {
         for mount in mounts.iter().filter(|mount| mount.version == version) {
             for directory in mount.directories(&group) {
-                let cores = version.cores(&directory, read);
-                smallest = [smallest, cores].into_iter().flatten().min();
+                smallest = [smallest, limit(version, &directory)].into_iter().flatten().min();
             }
         }
     }
@@ -49,7 +62,20 @@ impl Version {
             Self::V2 => quota_v2(&read(&directory.join("cpu.max"))?),
         }
     }
+
+    /// Bytes that one directory's own limit leaves. Version 1 says "no limit" by a number near the largest.
+    fn memory(self, directory: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Option<u64> {
+        let file = match self {
+            Self::V1 => "memory.limit_in_bytes",
+            Self::V2 => "memory.max",
+        };
+        let bytes: u64 = read(&directory.join(file))?.trim().parse().ok()?;
+        (bytes < NO_LIMIT).then_some(bytes)
+    }
 }
+
+/// More than any machine has.
+const NO_LIMIT: u64 = 1 << 62;
 
 /// `cpu.cfs_quota_us` is -1 without a quota.
 fn quota_v1(quota_us: &str, period_us: &str) -> Option<NonZeroUsize> {
@@ -67,14 +93,14 @@ fn whole_cores(quota_us: u64, period_us: u64) -> Option<NonZeroUsize> {
     Some(NonZeroUsize::new(cores).unwrap_or(NonZeroUsize::MIN))
 }
 
-/// The process's group in each hierarchy that can hold a processor quota, from `/proc/self/cgroup`.
-fn parse_groups(content: &str) -> Vec<(Version, PathBuf)> {
+/// The process's group in each hierarchy that can limit what `controller` controls, from `/proc/self/cgroup`.
+fn parse_groups(controller: &str, content: &str) -> Vec<(Version, PathBuf)> {
     let group = |line: &str| {
         let mut fields = line.splitn(3, ':');
         let (id, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
         let version = if id == "0" && controllers.is_empty() {
             Version::V2
-        } else if controllers.split(',').any(|controller| controller == "cpu") {
+        } else if controllers.split(',').any(|name| name == controller) {
             Version::V1
         } else {
             return None;
@@ -107,8 +133,8 @@ impl Mount {
     }
 }
 
-/// The mounts that can hold a processor quota, from `/proc/self/mountinfo`.
-fn parse_mounts(content: &str) -> Vec<Mount> {
+/// The mounts that can limit it, from `/proc/self/mountinfo`.
+fn parse_mounts(controller: &str, content: &str) -> Vec<Mount> {
     let mount = |line: &str| {
         let (mount, filesystem) = line.split_once(" - ")?;
         let mut mount = mount.split(' ').skip(3);
@@ -117,7 +143,7 @@ fn parse_mounts(content: &str) -> Vec<Mount> {
         let (kind, _source, options) = (filesystem.next()?, filesystem.next()?, filesystem.next()?);
         let version = match kind {
             "cgroup2" => Version::V2,
-            "cgroup" if options.split(',').any(|option| option == "cpu") => Version::V1,
+            "cgroup" if options.split(',').any(|option| option == controller) => Version::V1,
             _ => return None,
         };
         Some(Mount { version, root: unescape(root), point: unescape(point) })

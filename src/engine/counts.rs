@@ -14,11 +14,13 @@ pub struct Counts {
     pub windows_skipped: u64,
     /// Windows that no scorer could score.
     pub windows_failed: u64,
+    /// Windows that were scored for nobody: their streams ended while the batch ran.
+    pub windows_unheard: u64,
     /// Pieces of the windows that were scored, prompts included.
     pub pieces: u64,
     /// Panics of scorers.
     pub panics: u64,
-    /// Time inside scorers, summed over workers.
+    /// Time inside scorers for windows that were scored, summed over workers.
     pub busy: Duration,
 }
 
@@ -29,6 +31,7 @@ pub(super) struct Counters {
     pub(super) windows: Counter,
     pub(super) windows_skipped: Counter,
     pub(super) windows_failed: Counter,
+    pub(super) windows_unheard: Counter,
     pub(super) pieces: Counter,
     pub(super) panics: Counter,
     pub(super) busy_us: Counter,
@@ -41,6 +44,7 @@ impl Counters {
             windows: self.windows.get(),
             windows_skipped: self.windows_skipped.get(),
             windows_failed: self.windows_failed.get(),
+            windows_unheard: self.windows_unheard.get(),
             pieces: self.pieces.get(),
             panics: self.panics.get(),
             busy: Duration::from_micros(self.busy_us.get()),

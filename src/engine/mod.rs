@@ -16,25 +16,30 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
 use crate::pipeline::ports::Scorer;
 use crate::pipeline::schedule::{BatchBudget, StreamId};
 use crate::pipeline::scores::{Scores, WindowInput};
+use crate::telemetry::{Metrics, Tracer, WindowSpan};
 
 pub mod budget;
 mod cgroup;
+mod clock;
 mod counts;
 mod pool;
 mod threads;
+mod watchdog;
 mod worker;
 #[cfg(test)]
 mod tests;
 
 pub use counts::Counts;
+pub use watchdog::Patience;
 
-use pool::{Job, Pool};
+use pool::{Asked, Job, Pool};
 
 /// What a factory or a scorer may say. Opaque, so that no model type reaches the engine.
 pub type Cause = Box<dyn Error + Send + Sync>;
@@ -43,7 +48,7 @@ pub type Cause = Box<dyn Error + Send + Sync>;
 pub type ScorerFactory = Arc<dyn Fn(usize) -> Result<Box<dyn Scorer>, Cause> + Send + Sync>;
 
 /// How an engine is laid out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Workers and their compute threads.
     pub share: budget::Share,
@@ -52,6 +57,30 @@ pub struct Settings {
     /// Windows inside the engine, waiting or being scored. Costs their inputs' memory: 4 bytes a piece
     /// and 4 a word, so 1 024 windows of 512 pieces take about 4 MiB.
     pub windows_max: NonZeroUsize,
+    /// When a forward counts as stuck.
+    pub patience: Patience,
+    /// What metrics call the devices, one a worker in turn.
+    pub devices: Vec<String>,
+}
+
+/// Who is told what the engine does.
+#[derive(Clone, Debug)]
+pub struct Watchers {
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Traces.
+    pub tracer: Tracer,
+}
+
+/// A window's scores, and where its time went.
+#[derive(Debug)]
+pub struct Scored {
+    /// The scores.
+    pub scores: Scores,
+    /// From the call of [`Engine::score`] to the start of its batch.
+    pub queue: Duration,
+    /// Its share of the batch's compute time, by pieces.
+    pub compute: Duration,
 }
 
 /// Why a window has no scores. Carries no text of the window.
@@ -114,6 +143,11 @@ pub enum State {
     Stopping,
     /// No worker has a scorer. Final when it happens at the start; later the workers keep trying.
     Failed(Arc<WorkerError>),
+    /// Scorers panicked so often that something is wrong: windows are scored still, but the process should be
+    /// replaced. Final.
+    Sick,
+    /// A forward never ends. Final.
+    Stuck,
 }
 
 /// A handle to the workers. Clones are cheap; the workers end with the last one, or with [`Engine::close`].
@@ -148,17 +182,19 @@ impl Engine {
     /// # Errors
     /// [`WorkerError::Threads`] when the operating system gives no thread.
     pub fn start(
-        settings: Settings,
+        settings: &Settings,
         factory: &ScorerFactory,
         warm_up: WindowInput,
+        watchers: Watchers,
     ) -> Result<(Self, EngineThreads), WorkerError> {
-        let pool = Arc::new(Pool::new(settings));
+        let pool = Arc::new(Pool::new(settings, watchers));
         let engine = Self { owner: Arc::new(Owner { pool: Arc::clone(&pool) }) };
         let warm_up = Arc::new(warm_up);
         let mut threads = EngineThreads { handles: Vec::new() };
         for worker in 0..settings.share.workers.get() {
             let seat = worker::Seat {
                 worker,
+                device: settings.devices.iter().cycle().nth(worker).cloned().unwrap_or_default(),
                 threads: settings.share.threads_per_worker,
                 pool: Arc::clone(&pool),
                 factory: Arc::clone(factory),
@@ -168,6 +204,10 @@ impl Engine {
                 .map_err(|source| WorkerError::Threads { worker, source: source.into() })?;
             threads.handles.push(handle);
         }
+        // Nobody joins the watchdog: it sleeps, and ends with the process at the latest.
+        let patience = settings.patience;
+        threads::spawn("watchdog".to_owned(), move || watchdog::watch(&pool, patience))
+            .map_err(|source| WorkerError::Threads { worker: 0, source: source.into() })?;
         Ok((engine, threads))
     }
 
@@ -179,9 +219,11 @@ impl Engine {
         let mut state = self.state();
         let settled = state.wait_for(|state| !matches!(state, State::Starting)).await;
         match settled.as_deref() {
-            Ok(State::Ready) => Ok(()),
+            Ok(State::Ready | State::Sick) => Ok(()),
             Ok(State::Failed(error)) => Err(Arc::clone(error)),
-            Ok(State::Starting | State::Stopping) | Err(_) => Err(Arc::new(WorkerError::Closed)),
+            Ok(State::Starting | State::Stopping | State::Stuck) | Err(_) => {
+                Err(Arc::new(WorkerError::Closed))
+            }
         }
     }
 
@@ -191,13 +233,19 @@ impl Engine {
         self.owner.pool.state()
     }
 
+    /// Whether windows are still taken.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.owner.pool.is_open()
+    }
+
     /// An id for a stream that shares this engine with others.
     #[must_use]
     pub fn new_stream(&self) -> StreamId {
         StreamId(self.owner.pool.streams.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Scores one window, when its stream's turn comes.
+    /// Scores one window, when its stream's turn comes; `span` ends with it.
     ///
     /// Waits for a place first; places are given in the order they were asked for, so a stream that
     /// keeps few windows in flight is not held up by one that has many. Dropping the future gives the
@@ -209,13 +257,15 @@ impl Engine {
         &self,
         stream: StreamId,
         input: WindowInput,
-    ) -> impl Future<Output = Result<Scores, EngineError>> + Send + use<> {
+        span: WindowSpan,
+    ) -> impl Future<Output = Result<Scored, EngineError>> + Send + use<> {
         let engine = self.clone();
+        let asked = clock::now();
         async move {
             let pool = &engine.owner.pool;
             let place = pool.place().await?;
             let (answer, answered) = oneshot::channel();
-            pool.push(Job::new(stream, input, answer, place))?;
+            pool.push(Job::new(stream, input, Asked { at: asked, span }, answer, place))?;
             // A worker that drops the sender has been told to stop.
             answered.await.unwrap_or(Err(EngineError::Stopping))
         }
@@ -231,6 +281,18 @@ impl Engine {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.owner.pool.waiting()
+    }
+
+    /// Pieces of the windows that wait for a worker.
+    #[must_use]
+    pub fn waiting_pieces(&self) -> usize {
+        self.owner.pool.waiting_pieces()
+    }
+
+    /// Pieces that all workers together score in a second, over the time since the start; `None` before the first batch.
+    #[must_use]
+    pub fn pieces_per_second(&self) -> Option<f64> {
+        self.owner.pool.pieces_per_second()
     }
 
     /// Stops at once: batches that run are answered, windows that wait get [`EngineError::Stopping`].

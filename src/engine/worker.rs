@@ -8,15 +8,18 @@ use std::error::Error;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rayon::ThreadPool;
 
+use super::clock::now;
 use super::pool::{Job, Pool};
-use super::{EngineError, ScorerFactory, WorkerError, threads};
+use super::watchdog::Forward;
+use super::{EngineError, Scored, ScorerFactory, Watchers, WorkerError, threads};
 use crate::pipeline::ports::{ScoreError, Scorer};
 use crate::pipeline::schedule::Job as _;
 use crate::pipeline::scores::{Scores, WindowInput};
+use crate::telemetry::{BatchSeen, Outcome as Seen, Stage};
 
 /// Between two tries to make a scorer: long enough not to fill the log, short beside loading a model.
 const REBUILD_PAUSE: Duration = Duration::from_secs(1);
@@ -24,6 +27,7 @@ const REBUILD_PAUSE: Duration = Duration::from_secs(1);
 /// Everything that a worker's thread starts with.
 pub(super) struct Seat {
     pub(super) worker: usize,
+    pub(super) device: String,
     pub(super) threads: NonZeroUsize,
     pub(super) pool: Arc<Pool>,
     pub(super) factory: ScorerFactory,
@@ -53,15 +57,24 @@ impl Seat {
         let compute = threads::share_work(self.threads)
             .map_err(|source| WorkerError::Threads { worker, source: source.into() })?;
         let mut scorer = self.make_scorer()?;
-        match score(&compute, scorer.as_mut(), &[&self.warm_up]) {
+        let running = self.forward().map(Forward::begin);
+        let scored = score(&compute, scorer.as_mut(), &[&self.warm_up]);
+        drop(running);
+        match scored {
             Outcome::Scored(_) => Ok(Worker { seat: self, compute, scorer: Some(scorer) }),
             Outcome::Refused(source) => Err(WorkerError::WarmUp { worker, source: source.into() }),
             Outcome::Panicked => Err(WorkerError::Panicked { worker }),
         }
     }
 
+    fn forward(&self) -> Option<&Forward> {
+        self.pool.forwards.get(self.worker)
+    }
+
     fn make_scorer(&self) -> Result<Box<dyn Scorer>, WorkerError> {
         let worker = self.worker;
+        // A device that hangs may hang here as well.
+        let _running = self.forward().map(Forward::begin);
         match catch_unwind(AssertUnwindSafe(|| (self.factory)(worker))) {
             Ok(made) => made.map_err(|source| WorkerError::Build { worker, source }),
             Err(_payload) => Err(WorkerError::Panicked { worker }),
@@ -80,10 +93,14 @@ struct Worker {
 impl Worker {
     /// Answers every job of `batch`, unless the pool is closed while there is no scorer.
     fn serve(&mut self, batch: Vec<Job>) {
+        let (started, metrics) = (now(), &self.seat.pool.watchers.metrics);
+        batch.iter().for_each(|job| metrics.queue_wait(job.waited(started)));
         let mut parts = vec![batch];
+        // The batch counts once, however often its parts panic while the bad window is looked for.
+        let mut is_counted = false;
         while let Some(mut part) = parts.pop() {
             let skipped: Vec<Job> = part.extract_if(.., |job| !job.is_wanted()).collect();
-            self.seat.pool.counts.windows_skipped.add(skipped.len());
+            self.seat.pool.skipped(&skipped, Stage::Batch);
             drop(skipped);
             if part.is_empty() {
                 continue;
@@ -92,9 +109,16 @@ impl Worker {
                 return;
             }
             match self.score(&part) {
-                Some(scores) => answer(part, scores),
-                None if part.len() == 1 => self.give_up(part),
-                None => {
+                Ok(scored) => self.answer(part, scored),
+                Err(failure) => {
+                    if failure == Failure::Panicked && !is_counted {
+                        is_counted = true;
+                        self.seat.pool.panicked();
+                    }
+                    if part.len() == 1 {
+                        self.give_up(part);
+                        continue;
+                    }
                     let second = part.split_off(part.len() / 2);
                     parts.push(second);
                     parts.push(part);
@@ -103,39 +127,71 @@ impl Worker {
         }
     }
 
-    /// Scores for every job of `part`, or `None` when the scorer had none to give.
-    fn score(&mut self, part: &[Job]) -> Option<Vec<Scores>> {
-        let scorer = self.scorer.as_mut()?;
+    /// Scores for every job of `part`.
+    fn score(&mut self, part: &[Job]) -> Result<Vec<Scored>, Failure> {
+        let scorer = self.scorer.as_mut().ok_or(Failure::Refused)?;
         let inputs: Vec<&WindowInput> = part.iter().map(|job| &job.input).collect();
+        let pieces: usize = inputs.iter().map(|input| input.cost()).sum();
+        let Watchers { metrics, tracer } = &self.seat.pool.watchers;
+        let mut span = tracer.batch(part.iter().map(|job| &job.asked.span));
+        span.describe(part.len(), pieces, &self.seat.device);
         let started = now();
+        let running = self.seat.forward().map(Forward::begin);
         let outcome = score(&self.compute, scorer.as_mut(), &inputs);
+        drop(running);
+        let took = started.elapsed();
         let counts = &self.seat.pool.counts;
-        counts.busy_us.add_micros(started.elapsed());
         counts.batches.add(1);
         let (worker, windows) = (self.seat.worker, part.len());
         match outcome {
             Outcome::Scored(scores) => {
+                let (device, duration) = (self.seat.device.as_str(), took);
+                // One window a forward, or windows packed side by side: nothing is padded.
+                metrics.batch(BatchSeen { device, windows, pieces, padding_ratio: 0.0, duration });
+                metrics.window_outcome(Seen::Scored, windows);
                 counts.windows.add(windows);
-                counts.pieces.add(inputs.iter().map(|input| input.cost()).sum());
-                Some(scores)
+                counts.pieces.add(pieces);
+                counts.busy_us.add_micros(took);
+                Ok(part
+                    .iter()
+                    .zip(scores)
+                    .map(|(job, scores)| Scored {
+                        scores,
+                        queue: job.waited(started),
+                        compute: share(took, job.cost(), pieces),
+                    })
+                    .collect())
             }
             Outcome::Refused(error) => {
                 tracing::warn!(worker, windows, error = %chain(&error), "a batch was not scored");
-                None
+                span.failed();
+                Err(Failure::Refused)
             }
             Outcome::Panicked => {
                 counts.panics.add(1);
                 tracing::error!(worker, windows, "a scorer panicked and is made anew");
+                span.failed();
                 self.discard_scorer();
-                None
+                Err(Failure::Panicked)
             }
         }
     }
 
     fn give_up(&self, jobs: Vec<Job>) {
-        self.seat.pool.counts.windows_failed.add(jobs.len());
+        let pool = &self.seat.pool;
+        pool.counts.windows_failed.add(jobs.len());
+        pool.watchers.metrics.window_outcome(Seen::Failed, jobs.len());
         for job in jobs {
-            job.answer(Err(EngineError::Failed));
+            let _heard = job.answer(Err(EngineError::Failed));
+        }
+    }
+
+    fn answer(&self, jobs: Vec<Job>, scored: Vec<Scored>) {
+        let heard = jobs.into_iter().zip(scored).map(|(job, scored)| job.answer(Ok(scored)));
+        let lost = heard.filter(|heard| !heard).count();
+        if lost > 0 {
+            self.seat.pool.counts.windows_unheard.add(lost);
+            self.seat.pool.watchers.metrics.cancelled(Stage::Emit, lost);
         }
     }
 
@@ -168,6 +224,13 @@ impl Worker {
     }
 }
 
+/// Why a batch has no scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    Refused,
+    Panicked,
+}
+
 enum Outcome {
     Scored(Vec<Scores>),
     Refused(ScoreError),
@@ -189,24 +252,17 @@ fn score(compute: &ThreadPool, scorer: &mut dyn Scorer, inputs: &[&WindowInput])
     }
 }
 
-fn answer(jobs: Vec<Job>, scores: Vec<Scores>) {
-    for (job, scores) in jobs.into_iter().zip(scores) {
-        job.answer(Ok(scores));
-    }
+/// The part of `time` that falls to `cost` of `all`.
+fn share(time: Duration, cost: usize, all: usize) -> Duration {
+    let micros = u128::try_from(cost).unwrap_or_default() * time.as_micros();
+    let share = micros.checked_div(u128::try_from(all).unwrap_or_default()).unwrap_or_default();
+    Duration::from_micros(u64::try_from(share).unwrap_or(u64::MAX))
 }
 
 /// An error and its causes on one line.
 fn chain(error: &dyn Error) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "measures time inside scorers; nothing depends on it"
-)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// A worker that ends by a panic of its own must not leave windows waiting for it.

@@ -38,16 +38,26 @@ pub(super) struct Files<'a> {
 
 /// Loads `source` onto `device`.
 pub(super) fn load(source: &Source, device: &Device) -> Result<Model, LoadError> {
-    match source {
-        Source::Directory(directory) => load_directory(directory, device),
-        Source::Embedded => {
-            let files = embedded::files().ok_or(LoadError::NotEmbedded)?;
-            files.load(embedded::NAME.to_owned(), device)
+    let name = match source {
+        Source::Directory(directory) => {
+            let name = directory.canonicalize().ok();
+            let name = name.as_deref().unwrap_or(directory).file_name().unwrap_or_default();
+            name.to_string_lossy().into_owned()
         }
-    }
+        Source::Embedded => embedded::NAME.to_owned(),
+    };
+    with_files(source, |files| files.load(name, device))
 }
 
-fn load_directory(directory: &Path, device: &Device) -> Result<Model, LoadError> {
+/// Opens the files of `source` for as long as `read_files` looks at them.
+pub(super) fn with_files<T>(
+    source: &Source,
+    read_files: impl FnOnce(Files<'_>) -> Result<T, LoadError>,
+) -> Result<T, LoadError> {
+    let directory = match source {
+        Source::Directory(directory) => directory,
+        Source::Embedded => return read_files(embedded::files().ok_or(LoadError::NotEmbedded)?),
+    };
     let config = read(directory, CONFIG_FILE)?;
     let tokenizer = read(directory, TOKENIZER_FILE)?;
     let weights = map(directory, WEIGHTS_FILE)?;
@@ -55,15 +65,12 @@ fn load_directory(directory: &Path, device: &Device) -> Result<Model, LoadError>
         Err(LoadError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
         facts => Some(facts?),
     };
-    let name = directory.canonicalize().ok();
-    let name = name.as_deref().unwrap_or(directory).file_name().unwrap_or_default();
-    let files = Files {
+    read_files(Files {
         config: &config,
         tokenizer: &tokenizer,
         weights: &weights,
         facts: facts.as_deref(),
-    };
-    files.load(name.to_string_lossy().into_owned(), device)
+    })
 }
 
 impl Files<'_> {

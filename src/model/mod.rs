@@ -14,6 +14,7 @@ mod encode;
 mod error;
 mod facts;
 mod float;
+mod footprint;
 mod gliner;
 mod head;
 mod layers;
@@ -36,6 +37,7 @@ use gliner::{Gliner, GlinerScorer};
 pub use compute::compute_path;
 pub use device::{DeviceError, DeviceSpec};
 pub use error::{ForwardError, LoadError};
+pub use footprint::{Footprint, footprint};
 pub use gliner::Stages;
 pub use load::Source;
 

@@ -123,6 +123,12 @@ impl Document {
         self.received_bytes
     }
 
+    /// Words that were read so far.
+    #[must_use]
+    pub fn words(&self) -> u64 {
+        self.intake.settled()
+    }
+
     /// The warning of a plan in full.
     #[must_use]
     pub fn plan_warning(&self, task: usize, index: usize) -> &PlanWarning {

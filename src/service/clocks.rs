@@ -25,7 +25,18 @@ pub struct Clocks {
     started: Instant,
     last_sent: Instant,
     idle_since: Option<Instant>,
+    /// Time waited for input since the bytes of the last progress, and how much of them came.
+    slow: Slow,
     stalled_since: Option<Instant>,
+}
+
+/// The clock of a client that drips: it sums up waiting until enough bytes were accepted.
+#[derive(Debug)]
+struct Slow {
+    timeout: Duration,
+    bytes_min: u64,
+    waited: Duration,
+    bytes: u64,
 }
 
 impl Clocks {
@@ -40,6 +51,12 @@ impl Clocks {
             started: now,
             last_sent: now,
             idle_since: None,
+            slow: Slow {
+                timeout: limits.slow_timeout,
+                bytes_min: limits.slow_bytes_min,
+                waited: Duration::ZERO,
+                bytes: 0,
+            },
             stalled_since: None,
         }
     }
@@ -56,9 +73,17 @@ impl Clocks {
         self.stalled_since = None;
     }
 
-    /// The client sent a message.
-    pub fn received(&mut self) {
-        self.idle_since = None;
+    /// So many bytes of the client's were accepted. Messages without new bytes are no progress.
+    pub fn received(&mut self, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        let idle = self.idle_since.take().map(|since| since.elapsed()).unwrap_or_default();
+        self.slow.waited += idle;
+        self.slow.bytes += bytes;
+        if self.slow.bytes >= self.slow.bytes_min {
+            (self.slow.waited, self.slow.bytes) = (Duration::ZERO, 0);
+        }
     }
 
     /// Waits until a heartbeat is due.
@@ -67,12 +92,23 @@ impl Clocks {
     /// The refusal of a clock that ran out first.
     pub async fn tick(&mut self, waiting: Waiting) -> Result<(), Refusal> {
         let now = Instant::now();
+        if !waiting.for_input
+            && let Some(since) = self.idle_since.take()
+        {
+            self.slow.waited += now - since;
+        }
         let idle = run(&mut self.idle_since, waiting.for_input, now, self.idle_timeout);
+        let slow = match self.idle_since {
+            Some(since) if !self.slow.timeout.is_zero() => {
+                since + self.slow.timeout.saturating_sub(self.slow.waited)
+            }
+            _ => far(now),
+        };
         let stalled =
             run(&mut self.stalled_since, waiting.for_reader, now, self.write_stall_timeout);
         // A heartbeat behind events that nobody reads would only add to them.
         let beat = if waiting.for_reader { far(now) } else { self.last_sent + self.heartbeat };
-        sleep_until(beat.min(idle).min(stalled)).await;
+        sleep_until(beat.min(idle).min(slow).min(stalled)).await;
         let now = Instant::now();
         if now >= stalled {
             return Err(Refusal::WriteStalled { after: self.write_stall_timeout });
@@ -80,18 +116,23 @@ impl Clocks {
         if now >= idle {
             return Err(Refusal::IdleTimeout { after: self.idle_timeout });
         }
+        if now >= slow {
+            let bytes = self.slow.bytes_min;
+            return Err(Refusal::InputTooSlow { after: self.slow.timeout, bytes });
+        }
         self.last_sent = now;
         Ok(())
     }
 }
 
-/// When a clock runs out that runs only while its condition holds.
+/// When a clock runs out that runs only while its condition holds. It starts again whenever its condition ends.
 fn run(since: &mut Option<Instant>, runs: bool, now: Instant, timeout: Duration) -> Instant {
-    if !runs || timeout.is_zero() {
+    if !runs {
         *since = None;
         return far(now);
     }
-    *since.get_or_insert(now) + timeout
+    let since = *since.get_or_insert(now);
+    if timeout.is_zero() { far(now) } else { since + timeout }
 }
 
 /// Never, for all that matters.

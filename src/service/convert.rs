@@ -1,6 +1,8 @@
 //! What a document says about itself, as messages of the wire. Its results are in [`super::results`], the way in is
 //! [`super::order`].
 
+use std::time::Duration;
+
 use super::catalog::Catalog;
 use super::models::{duration, limits_to_wire, narrow};
 use super::order::Order;
@@ -109,7 +111,12 @@ impl Order {
 
     /// The last event of a document.
     #[must_use]
-    pub fn done(&self, summary: &Summary, total: std::time::Duration) -> wire::Done {
+    pub fn done(
+        &self,
+        summary: &Summary,
+        total: Duration,
+        (queue, compute): (Duration, Duration),
+    ) -> wire::Done {
         let sum = |count: fn(&crate::pipeline::line::LineCounts) -> u64| {
             summary.tasks.iter().map(count).sum()
         };
@@ -144,7 +151,11 @@ impl Order {
                 .collect(),
             unknown_words: signed(summary.intake.unknown_words),
             replaced_invalid: signed(summary.intake.invalid_parts),
-            timings: Some(wire::Timings { total: duration(total), queue: None, compute: None }),
+            timings: Some(wire::Timings {
+                total: duration(total),
+                queue: duration(queue),
+                compute: duration(compute),
+            }),
             fingerprint: self.fingerprint.clone(),
         }
     }
@@ -160,6 +171,12 @@ pub fn progress(progress: Progress) -> wire::Progress {
         optional_resume_from_bytes: None,
         resume_token: bytes::Bytes::new(),
     }
+}
+
+/// The server is about to stop.
+#[must_use]
+pub fn draining(remaining: Duration) -> wire::Draining {
+    wire::Draining { remaining: duration(remaining) }
 }
 
 /// One step of a stream.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
@@ -10,6 +11,12 @@ use tonic::metadata::MetadataMap;
 #[must_use]
 pub fn of(metadata: &MetadataMap, now: Instant) -> Option<Instant> {
     now.checked_add(parse(metadata.get("grpc-timeout")?.to_str().ok()?)?)
+}
+
+/// The same of a request that was not looked at yet.
+#[must_use]
+pub fn of_headers(headers: &HeaderMap, now: Instant) -> Option<Instant> {
+    now.checked_add(parse(headers.get("grpc-timeout")?.to_str().ok()?)?)
 }
 
 /// `TimeoutValue TimeoutUnit` of the gRPC protocol: at most eight digits and one letter.

@@ -6,70 +6,95 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::{Stream, StreamExt as _};
 use prost::Message as _;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::call::Call;
 use super::catalog::Catalog;
 use super::deadline;
+use super::drain::Drain;
+use super::gate::REST;
 use super::order::Order;
 use super::refusal::{Refusal, Unexpected};
-use super::session::Session;
-use crate::engine::{Engine, State};
+use super::session::{Context as SessionContext, Session};
+use crate::engine::Engine;
 use crate::wire;
 use crate::wire::extract_stream_request::Kind;
 use crate::wire::extraction_service_server::ExtractionService;
 
 /// Messages between a session and its response; more wait in the session's outbox.
 const OUTBOUND_MESSAGES: usize = 1;
-/// When to try again after a refusal for want of a place.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The service. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Extraction {
     catalog: Arc<Catalog>,
     engine: Engine,
-    streams: Arc<Semaphore>,
+    drain: Drain,
 }
 
-impl Extraction {
-    /// A service that serves at most `streams_max` calls at once.
-    #[must_use]
-    pub fn new(catalog: Arc<Catalog>, engine: Engine, streams_max: usize) -> Self {
-        Self { catalog, engine, streams: Arc::new(Semaphore::new(streams_max)) }
-    }
+type Outbound = mpsc::Receiver<wire::ExtractStreamResponse>;
 
-    fn admit(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Refusal> {
-        match *self.engine.state().borrow() {
-            State::Ready => {}
-            State::Starting => return Err(Refusal::WarmingUp),
-            State::Stopping => return Err(Refusal::Draining),
-            State::Failed(_) => return Err(Refusal::WorkerFailed),
-        }
-        let place = Arc::clone(&self.streams).try_acquire_owned();
-        place.map_err(|_full| Refusal::QueueFull { retry_after: RETRY_AFTER })
+impl Extraction {
+    /// A service behind a gate, which puts a [`Call`] with a place into every request.
+    #[must_use]
+    pub fn new(catalog: Arc<Catalog>, engine: Engine, drain: Drain) -> Self {
+        Self { catalog, engine, drain }
     }
 
     fn session<I>(
         &self,
-        order: Order,
+        config: wire::Config,
+        call: Call,
         inbound: I,
-    ) -> (Session<I>, mpsc::Receiver<wire::ExtractStreamResponse>)
+    ) -> Result<(Session<I>, Outbound), Refusal>
     where
         I: Stream<Item = Result<wire::ExtractStreamRequest, Status>> + Unpin,
     {
+        call.named(&config.request_id);
+        let order = Order::new(config, &self.catalog)?;
+        // Only the gate gives places, and one for each call.
+        let place = call.take_place().ok_or(Refusal::WorkerFailed)?;
+        let context = SessionContext {
+            catalog: Arc::clone(&self.catalog),
+            engine: self.engine.clone(),
+            drain: self.drain.clone(),
+            call,
+            place,
+        };
         let (outbound, receiver) = mpsc::channel(OUTBOUND_MESSAGES);
-        (Session::new(order, &self.catalog, self.engine.clone(), inbound, outbound), receiver)
+        Ok((Session::new(order, context, inbound, outbound), receiver))
+    }
+
+    /// A config that is waited for: the daemon may stop, and nothing is expected of the stream after a while.
+    async fn waited_for(
+        &self,
+        call: &Call,
+        config: impl Future<Output = Result<wire::Config, Refusal>>,
+    ) -> Result<wire::Config, Refusal> {
+        let rest = async {
+            sleep(REST).await;
+            call.rest();
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            config = config => config,
+            // Nothing was read, so another replica does as well.
+            _ = self.drain.draining() => Err(Refusal::Draining),
+            never = rest => never,
+        }
     }
 
     async fn extract_whole(
         &self,
         request: wire::ExtractRequest,
+        call: Call,
     ) -> Result<wire::ExtractResponse, Refusal> {
         use wire::extract_request::Content;
-        let order = Order::new(request.config.ok_or(Refusal::ConfigMissing)?, &self.catalog)?;
+        let config = request.config.ok_or(Refusal::ConfigMissing)?;
         let data = match request.content {
             Some(Content::Text(text)) => text.into_bytes().into(),
             Some(Content::Data(data)) => data,
@@ -90,7 +115,7 @@ impl Extraction {
         let inbound = tokio_stream::iter(
             messages.map(|kind| Ok(wire::ExtractStreamRequest { kind: Some(kind) })),
         );
-        let (session, events) = self.session(order, inbound);
+        let (session, events) = self.session(config, call, inbound)?;
         let answer = gather(events, self.catalog.limits.unary_response_bytes_max);
         let ((), answer) = tokio::try_join!(session.run(), answer)?;
         Ok(answer)
@@ -162,11 +187,11 @@ impl ExtractionService for Extraction {
         &self,
         request: Request<wire::ExtractRequest>,
     ) -> Result<Response<wire::ExtractResponse>, Status> {
-        let place = self.admit()?;
+        let call = call_of(&request)?;
+        call.begin();
         let deadline = deadline::of(request.metadata(), Instant::now());
-        let answer = within(deadline, self.extract_whole(request.into_inner())).await;
-        drop(place);
-        Ok(Response::new(answer?))
+        let answer = within(deadline, self.extract_whole(request.into_inner(), call)).await?;
+        Ok(Response::new(answer))
     }
 
     type ExtractStreamStream = Events;
@@ -175,18 +200,19 @@ impl ExtractionService for Extraction {
         &self,
         request: Request<Streaming<wire::ExtractStreamRequest>>,
     ) -> Result<Response<Events>, Status> {
-        let place = self.admit()?;
+        let call = call_of(&request)?;
         let deadline = deadline::of(request.metadata(), Instant::now());
         let mut inbound = request.into_inner();
-        let first =
-            within(deadline, first_message(&mut inbound, self.catalog.limits.idle_timeout)).await?;
-        let order = Order::new(first, &self.catalog)?;
-        let (session, receiver) = self.session(order, inbound);
+        let idle = self.catalog.limits.idle_timeout;
+        let first = first_message(&mut inbound, idle);
+        let first = within(deadline, self.waited_for(&call, first)).await?;
+        call.begin();
+        let (session, receiver) = self.session(first, call.clone(), inbound)?;
         let run = async move {
             let end = within(deadline, session.run()).await;
-            drop(place);
             if let Err(refusal) = &end {
-                tracing::debug!(reason = refusal.reason(), "a stream ended early");
+                let (code, reason) = refusal.code_and_reason();
+                call.end(code, reason);
             }
             end
         };
@@ -217,6 +243,11 @@ impl ExtractionService for Extraction {
     }
 }
 
+/// The call of a request, as the observer has made it.
+fn call_of<T>(request: &Request<T>) -> Result<Call, Refusal> {
+    request.extensions().get().cloned().ok_or(Refusal::WorkerFailed)
+}
+
 /// The config that must come first.
 async fn first_message(
     inbound: &mut Streaming<wire::ExtractStreamRequest>,
@@ -239,6 +270,7 @@ async fn first_message(
     }
 }
 
+/// Work that ends with the caller's deadline.
 async fn within<T>(
     deadline: Option<Instant>,
     work: impl Future<Output = Result<T, Refusal>>,

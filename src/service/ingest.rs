@@ -37,6 +37,12 @@ impl Ingest {
         self.finished
     }
 
+    /// Bytes accepted so far.
+    #[must_use]
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
     /// Takes the next message; `None` for a chunk that holds nothing new.
     ///
     /// # Errors

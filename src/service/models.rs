@@ -80,6 +80,10 @@ pub struct Limits {
     pub heartbeat: Duration,
     /// Time that the server waits for input.
     pub idle_timeout: Duration,
+    /// Waiting in all for the bytes below after which a client that drips is ended; zero is never.
+    pub slow_timeout: Duration,
+    /// Bytes that count as progress.
+    pub slow_bytes_min: u64,
     /// Time that an event waits for its reader.
     pub write_stall_timeout: Duration,
 }
@@ -252,6 +256,8 @@ mod tests {
                 resume_token_bytes_max: None,
                 heartbeat: Duration::from_secs(15),
                 idle_timeout: Duration::from_secs(300),
+                slow_timeout: Duration::from_secs(3600),
+                slow_bytes_min: 1024,
                 write_stall_timeout: Duration::from_secs(60),
             },
             windows: WindowSizes {

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::keys::KeyRefusal;
 use crate::pipeline::schema::SchemaError;
 
 /// Why a call ends without having done its work.
@@ -110,6 +111,16 @@ pub enum Refusal {
         /// How long the server waited.
         after: Duration,
     },
+    /// The input only drips.
+    #[error(
+        "{} s were waited in all for the last {bytes} bytes: send larger parts, or finish", after.as_secs()
+    )]
+    InputTooSlow {
+        /// How long the server waited.
+        after: Duration,
+        /// Bytes that would have been enough.
+        bytes: u64,
+    },
     /// The client does not read.
     #[error("results waited {} s to be read: read while you write", after.as_secs())]
     WriteStalled {
@@ -136,9 +147,31 @@ pub enum Refusal {
         "the model could not read a part of the document: try again, and tell the operator if it stays so"
     )]
     WorkerFailed,
+    /// The API key does not open.
+    #[error("{0}")]
+    Key(#[from] KeyRefusal),
+    /// The certificate is of somebody who may not call.
+    #[error(
+        "the client's certificate has no name that may call here: ask the operator to allow it"
+    )]
+    SanNotAllowed,
     /// The gRPC library refused a message. Passed on as it is; [`super::complete`] adds the reason.
     #[error("the gRPC library refused a message")]
     Transport(#[source] Box<tonic::Status>),
+}
+
+impl Refusal {
+    /// Whether the document ends early through no fault of its client, so that what is final is still handed over.
+    #[must_use]
+    pub fn hands_over(&self) -> bool {
+        matches!(
+            self,
+            Self::Draining
+                | Self::WorkerFailed
+                | Self::IdleTimeout { .. }
+                | Self::InputTooSlow { .. }
+        )
+    }
 }
 
 /// What makes no sense where it stands.

@@ -28,6 +28,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// What metrics call its kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Mention(_) => "mentions",
+            Self::Relation(_) => "relations",
+            Self::Answer(_) => "answers",
+            Self::Summary(_) => "summary",
+            Self::Class(_) => "classes",
+        }
+    }
+
     /// Bytes of the message.
     #[must_use]
     pub fn encoded_len(&self) -> usize {

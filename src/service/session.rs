@@ -5,32 +5,68 @@
 //! engine, results for the client. Windows in flight are awaited whatever the client does, because one
 //! that nobody polls may hold a place that other streams wait for. Cancellation: dropping the future of
 //! [`Session::run`] drops every window in flight.
+//!
+//! A document that must end early, through no fault of its client, hands over what is final first: results up to the
+//! watermark, then a last progress, then the reason.
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::Status;
 
+use super::admission::Place;
+use super::call::Call;
 use super::catalog::Catalog;
 use super::clocks::{Clocks, Waiting};
 use super::convert;
+use super::drain::{CUT_GRACE, Drain};
+use super::gate::REST;
 use super::ingest::Ingest;
 use super::order::Order;
 use super::outbox::Outbox;
 use super::refusal::Refusal;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Scored};
 use crate::pipeline::document::Document;
 use crate::pipeline::event::{DocumentError, Event, Input, WindowId};
 use crate::pipeline::schedule::StreamId;
-use crate::pipeline::scores::Scores;
+use crate::pipeline::scores::WindowInput;
 use crate::wire;
 use crate::wire::event::Kind;
 
-type InFlight =
-    FuturesUnordered<Pin<Box<dyn Future<Output = (WindowId, Result<Scores, EngineError>)> + Send>>>;
+/// How late the runtime may be when all processors compute.
+const FORGIVENESS: Duration = Duration::from_millis(100);
+
+/// Time that a client has to take over what is final. Less than what the drain allows, so that the reason comes too.
+const HANDOVER: Duration = CUT_GRACE.saturating_sub(Duration::from_secs(1));
+
+type InFlight = FuturesUnordered<Pin<Box<dyn Future<Output = Answered> + Send>>>;
+
+/// A window that came back.
+struct Answered {
+    id: WindowId,
+    pieces: usize,
+    scored: Result<Scored, EngineError>,
+}
+
+/// What a session shares with others, and what is its own from the gate.
+#[derive(Debug)]
+pub struct Context {
+    /// The model and its limits.
+    pub catalog: Arc<Catalog>,
+    /// Scores windows.
+    pub engine: Engine,
+    /// Tells when the daemon stops.
+    pub drain: Drain,
+    /// The call that the session answers.
+    pub call: Call,
+    /// Its place at the door.
+    pub place: Place,
+}
 
 /// One document and everything that it talks to.
 #[derive(Debug)]
@@ -42,10 +78,24 @@ pub struct Session<I> {
     outbox: Outbox,
     outbound: mpsc::Sender<wire::ExtractStreamResponse>,
     engine: Engine,
+    drain: Drain,
+    call: Call,
+    place: Place,
     stream: StreamId,
     in_flight: InFlight,
     clocks: Clocks,
-    done: bool,
+    stage: Stage,
+}
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The document is read.
+    Open,
+    /// It ends early: what is final goes out, and no new window is begun.
+    HandingOver,
+    /// The document said its last word.
+    Done,
 }
 
 impl<I> Session<I>
@@ -55,26 +105,29 @@ where
     /// A session at its start: `inbound` is what follows the config.
     pub fn new(
         order: Order,
-        catalog: &Arc<Catalog>,
-        engine: Engine,
+        context: Context,
         inbound: I,
         outbound: mpsc::Sender<wire::ExtractStreamResponse>,
     ) -> Self {
+        let Context { catalog, engine, drain, call, place } = context;
         let limits = &catalog.limits;
         let mut outbox = Outbox::new(limits.response_bytes_max, limits.results_held_bytes_max);
-        outbox.event(Kind::Ready(order.ready(catalog)));
+        outbox.event(Kind::Ready(order.ready(&catalog)));
         Self {
             document: Document::new(Arc::clone(&order.plan)),
             ingest: Ingest::new(limits),
             clocks: Clocks::new(limits),
             stream: engine.new_stream(),
             in_flight: FuturesUnordered::new(),
-            done: false,
+            stage: Stage::Open,
             order,
             inbound,
             outbox,
             outbound,
             engine,
+            drain,
+            call,
+            place,
         }
     }
 
@@ -83,10 +136,26 @@ where
     /// # Errors
     /// Why it ended early.
     pub async fn run(mut self) -> Result<(), Refusal> {
+        let end = self.read().await;
+        match end {
+            Err(refusal) if refusal.hands_over() => {
+                // One that does not read gets what fits in the time.
+                drop(timeout(HANDOVER, self.hand_over()).await);
+                Err(refusal)
+            }
+            end => end,
+        }
+    }
+
+    /// The line.
+    async fn read(&mut self) -> Result<(), Refusal> {
         let outbound = self.outbound.clone();
+        let drain = self.drain.clone();
+        let mut draining = std::pin::pin!(drain.draining());
+        let mut cut_at: Option<Instant> = None;
         loop {
             self.collect()?;
-            if self.done && self.outbox.is_empty() {
+            if self.stage == Stage::Done && self.outbox.is_empty() {
                 return Ok(());
             }
             let wants_input = self.document.wants_input() && !self.outbox.is_full();
@@ -105,17 +174,77 @@ where
                     }
                     self.clocks.sent();
                 }
-                Some((id, scores)) = self.in_flight.next() => {
-                    self.document.handle(Input::Scored(id, scores.map_err(refuse)?));
-                }
+                Some(answered) = self.in_flight.next() => self.answered(answered)?,
                 message = self.inbound.next(), if wants_input => {
-                    self.clocks.received();
                     self.take(message)?;
                 }
-                tick = self.clocks.tick(waiting) => {
-                    tick?;
-                    self.document.handle(Input::Tick);
+                deadline = draining.as_mut(), if cut_at.is_none() && self.stage == Stage::Open => {
+                    cut_at = Some(deadline);
+                    self.outbox.event(Kind::Draining(convert::draining(deadline - Instant::now())));
                 }
+                () = sleep_until(cut_at.unwrap_or_else(Instant::now)), if cut_at.is_some() && self.stage == Stage::Open => {
+                    return Err(Refusal::Draining);
+                }
+                () = sleep(REST), if waiting.for_input && self.place.is_expected() => self.place.rest(),
+                tick = self.clocks.tick(waiting) => match tick {
+                    Ok(()) => {
+                        self.place.rest();
+                        self.document.handle(Input::Tick);
+                    }
+                    Err(refusal) => self.forgive(wants_input, &outbound, refusal).await?,
+                },
+            }
+        }
+    }
+
+    /// A clock has run out. If the runtime was late, what it waited for may be here already: then it was in time.
+    async fn forgive(
+        &mut self,
+        wants_input: bool,
+        outbound: &mpsc::Sender<wire::ExtractStreamResponse>,
+        refusal: Refusal,
+    ) -> Result<(), Refusal> {
+        tokio::select! {
+            biased;
+            message = self.inbound.next(), if wants_input => {
+                let before = self.ingest.received_bytes();
+                self.take(message)?;
+                if self.ingest.received_bytes() > before || self.ingest.is_finished() {
+                    return Ok(());
+                }
+            }
+            permit = outbound.reserve(), if !self.outbox.is_empty() && !wants_input => {
+                if let (Ok(permit), Some(message)) = (permit, self.outbox.pop()) {
+                    permit.send(message);
+                    self.clocks.sent();
+                    return Ok(());
+                }
+            }
+            () = sleep(FORGIVENESS) => {}
+        }
+        Err(refusal)
+    }
+
+    /// Sends everything that is final, and how far that goes.
+    async fn hand_over(&mut self) {
+        self.stage = Stage::HandingOver;
+        self.in_flight.clear();
+        let outbound = self.outbound.clone();
+        let mut told = false;
+        loop {
+            if self.collect().is_err() {
+                return;
+            }
+            if !self.outbox.is_empty() {
+                let Ok(permit) = outbound.reserve().await else { return };
+                if let Some(message) = self.outbox.pop() {
+                    permit.send(message);
+                }
+            } else if told || self.stage == Stage::Done {
+                return;
+            } else {
+                told = true;
+                self.document.handle(Input::Tick);
             }
         }
     }
@@ -124,25 +253,27 @@ where
     fn collect(&mut self) -> Result<(), Refusal> {
         while !self.outbox.is_full() {
             match self.document.poll() {
-                Some(Event::Window(id, input)) => {
-                    let scores = self.engine.score(self.stream, input);
-                    self.in_flight.push(Box::pin(async move { (id, scores.await) }));
+                Some(Event::Window(id, input)) => self.score(id, input),
+                Some(Event::Found(found)) => {
+                    let outcome = self.order.outcome(found);
+                    self.call.found(outcome.kind());
+                    self.outbox.result(outcome);
                 }
-                Some(Event::Found(found)) => self.outbox.result(self.order.outcome(found)),
                 Some(Event::Interim { task, findings }) => {
                     let max = self.outbox.message_bytes_max();
                     self.outbox.event(Kind::Interim(self.order.interim(task, findings, max)));
                 }
                 Some(Event::Progress(progress)) => {
+                    self.call.progressed(progress.received_bytes - progress.watermark.bytes);
                     self.outbox.event(Kind::Progress(convert::progress(progress)));
                 }
                 Some(Event::Warning(warning)) => {
                     self.outbox.event(Kind::Warning(self.order.warning(warning)));
                 }
                 Some(Event::Done(summary)) => {
-                    let done = self.order.done(&summary, self.clocks.total());
+                    let done = self.order.done(&summary, self.clocks.total(), self.call.times());
                     self.outbox.event(Kind::Done(done));
-                    self.done = true;
+                    self.stage = Stage::Done;
                 }
                 Some(Event::Failed(error)) => return Err(fail(error)),
                 None => break,
@@ -152,13 +283,37 @@ where
         Ok(())
     }
 
+    fn score(&mut self, id: WindowId, input: WindowInput) {
+        if self.stage == Stage::HandingOver {
+            return;
+        }
+        let pieces = input.cost();
+        self.place.cut(pieces);
+        let span = self.call.window_span(input.words(), pieces);
+        let scored = self.engine.score(self.stream, input, span);
+        self.in_flight.push(Box::pin(async move { Answered { id, pieces, scored: scored.await } }));
+    }
+
+    fn answered(&mut self, Answered { id, pieces, scored }: Answered) -> Result<(), Refusal> {
+        self.place.scored(pieces);
+        let Scored { scores, queue, compute } = scored.map_err(refuse)?;
+        self.call.scored(queue, compute);
+        self.document.handle(Input::Scored(id, scores));
+        self.call.read(self.document.words());
+        Ok(())
+    }
+
     fn take(
         &mut self,
         message: Option<Result<wire::ExtractStreamRequest, Status>>,
     ) -> Result<(), Refusal> {
         let Some(message) = message else { return self.ingest.end() };
         let message = message.map_err(|status| Refusal::Transport(Box::new(status)))?;
-        if let Some(input) = self.ingest.take(message)? {
+        let before = self.ingest.received_bytes();
+        let input = self.ingest.take(message)?;
+        self.clocks.received(self.ingest.received_bytes() - before);
+        self.call.received(self.ingest.received_bytes());
+        if let Some(input) = input {
             self.document.handle(input);
         }
         Ok(())

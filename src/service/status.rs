@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use super::refusal::{Mistake, Mistakes, Refusal};
-use crate::pipeline::ports::LabelError;
-use crate::pipeline::schema::{Problem, SchemaError};
+use super::refusal::{Mistakes, Refusal};
+use super::verdict::{metadata, verdict};
+use crate::telemetry::rpc::status_name;
+use crate::wire;
 
 /// Domain of every `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "gleand.v1";
@@ -25,18 +27,29 @@ const VIOLATIONS_BYTES_MAX: usize = 3 * 1024;
 /// Bytes of a message or of one description.
 const MESSAGE_BYTES_MAX: usize = 512;
 
+/// Metadata that tells gRPC libraries when to try again, in milliseconds.
+pub const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
 /// When to try again where the server cannot know.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// Status code, reason, and the field that is to blame (empty: none). The reasons are those of `ErrorReason` in
-/// `proto/gleand/v1/errors.proto` (tested).
-type Verdict = (Code, &'static str, &'static str);
 
 impl Refusal {
     /// The reason in `ErrorInfo`; also what metrics and logs call it.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         verdict(self).1
+    }
+
+    /// Names of the status code and the reason, for the log. What the gRPC library said keeps its own.
+    #[must_use]
+    pub fn code_and_reason(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Transport(status) => {
+                let complete = completed(status.code(), status.message());
+                (status_name(status.code()), reason_of(&complete))
+            }
+            refusal => (status_name(verdict(refusal).0), refusal.reason()),
+        }
     }
 
     /// What the client gets.
@@ -60,7 +73,13 @@ impl Refusal {
         if matches!(self, Self::ResultTooLarge { .. }) {
             details.add_quota_failure_violation("unary_response_bytes_max", message.as_str());
         }
-        Status::with_error_details(code, message, details)
+        let mut status = Status::with_error_details(code, message, details);
+        if let Some(delay) = retry_after(&self) {
+            // The one that gRPC libraries obey by themselves (gRFC A6).
+            let millis = MetadataValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+            status.metadata_mut().insert(PUSHBACK, millis);
+        }
+        status
     }
 }
 
@@ -86,119 +105,26 @@ pub(super) fn completed(code: Code, message: &str) -> Status {
     Status::with_error_details(code, message, error_info(reason, Vec::new()))
 }
 
-fn verdict(refusal: &Refusal) -> Verdict {
-    match refusal {
-        Refusal::ConfigMissing => (Code::InvalidArgument, "CONFIG_MISSING", "config"),
-        Refusal::ConfigRepeated => (Code::InvalidArgument, "CONFIG_REPEATED", "config"),
-        Refusal::UnexpectedMessage(_) => (Code::InvalidArgument, "UNEXPECTED_MESSAGE", "kind"),
-        Refusal::Config(mistakes) => {
-            let (code, reason) = mistake_verdict(&mistakes.first().mistake);
-            (code, reason, "config")
-        }
-        Refusal::MethodNotBuilt { .. } => (Code::Unimplemented, "METHOD_NOT_BUILT", ""),
-        Refusal::ResumeNotBuilt => (Code::Unimplemented, "RESUME_NOT_BUILT", "config.resume_token"),
-        Refusal::ModelNotFound => (Code::NotFound, "MODEL_NOT_FOUND", "config.model"),
-        Refusal::InvalidUtf8 { .. } => {
-            (Code::InvalidArgument, "INVALID_UTF8", "config.invalid_utf8")
-        }
-        Refusal::FlushInsideCodePoint { .. } => {
-            (Code::InvalidArgument, "FLUSH_INSIDE_CODE_POINT", "flush")
-        }
-        Refusal::ChunkGap { .. } => (Code::OutOfRange, "CHUNK_GAP", "chunk.offset_bytes"),
-        Refusal::OffsetNegative { .. } => {
-            (Code::InvalidArgument, "OFFSET_NEGATIVE", "chunk.offset_bytes")
-        }
-        Refusal::ChunkTooLarge { .. } => (Code::InvalidArgument, "CHUNK_TOO_LARGE", "chunk.data"),
-        Refusal::TotalMismatch { .. } => {
-            (Code::InvalidArgument, "TOTAL_MISMATCH", "finish.total_bytes")
-        }
-        Refusal::InputIncomplete { .. } => (Code::Aborted, "INPUT_INCOMPLETE", ""),
-        Refusal::DocumentTooLarge { .. } => (Code::OutOfRange, "DOCUMENT_TOO_LARGE", ""),
-        Refusal::ResultTooLarge { .. } => (Code::ResourceExhausted, "RESULT_TOO_LARGE", ""),
-        Refusal::IdleTimeout { .. } => (Code::Aborted, "IDLE_TIMEOUT", ""),
-        Refusal::WriteStalled { .. } => (Code::Aborted, "WRITE_STALLED", ""),
-        Refusal::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", ""),
-        Refusal::QueueFull { .. } => (Code::ResourceExhausted, "QUEUE_FULL", ""),
-        Refusal::WarmingUp => (Code::Unavailable, "WARMING_UP", ""),
-        Refusal::Draining => (Code::Unavailable, "DRAINING", ""),
-        Refusal::WorkerFailed => (Code::Internal, "WORKER_FAILED", ""),
-        Refusal::Transport(status) => (status.code(), "UNCLASSIFIED", ""),
-    }
-}
-
-fn mistake_verdict(mistake: &Mistake) -> (Code, &'static str) {
-    match mistake {
-        Mistake::NoTask | Mistake::UnknownTask => (Code::InvalidArgument, "UNKNOWN_TASK"),
-        Mistake::TooManyTasks { .. } => (Code::InvalidArgument, "TOO_MANY_TASKS"),
-        Mistake::DuplicateTask { .. } => (Code::InvalidArgument, "DUPLICATE_TASK"),
-        Mistake::UnknownValue { .. } | Mistake::TooLong { .. } => {
-            (Code::InvalidArgument, "CONFIG_INVALID")
-        }
-        Mistake::Schema(error) => (Code::InvalidArgument, schema_reason(error)),
-    }
-}
-
-fn schema_reason(error: &SchemaError) -> &'static str {
-    match &error.problem {
-        Problem::Nothing | Problem::NoArgumentLabels => "LABELS_EMPTY",
-        Problem::TooMany { .. } => "TOO_MANY_LABELS",
-        Problem::EmptyName => "LABEL_EMPTY",
-        Problem::TooLong { .. } => "LABEL_TOO_LONG",
-        Problem::Threshold { .. } => "THRESHOLD_OUT_OF_RANGE",
-        Problem::Duplicate { .. } => "DUPLICATE_LABEL",
-        Problem::OutOfRange { .. } => "CONFIG_INVALID",
-        Problem::Unreadable(LabelError::SpecialToken { .. }) => "LABEL_SPECIAL_TOKEN",
-        Problem::Unreadable(LabelError::NoPieces) => "LABEL_UNREADABLE",
-        Problem::PromptTooLong { .. } => "PROMPT_TOO_LONG",
-    }
-}
-
-/// The numbers of a message, for programs.
-fn metadata(refusal: &Refusal) -> Vec<(&'static str, String)> {
-    match refusal {
-        Refusal::InvalidUtf8 { at } | Refusal::FlushInsideCodePoint { at } => {
-            vec![("offset_bytes", at.to_string())]
-        }
-        Refusal::ChunkGap { received_bytes, offset_bytes } => vec![
-            ("received_bytes", received_bytes.to_string()),
-            ("offset_bytes", offset_bytes.to_string()),
-        ],
-        Refusal::OffsetNegative { value } => vec![("offset_bytes", value.to_string())],
-        Refusal::ChunkTooLarge { bytes, max } => {
-            vec![("bytes", bytes.to_string()), ("max_bytes", max.to_string())]
-        }
-        Refusal::TotalMismatch { received_bytes, total_bytes } => vec![
-            ("received_bytes", received_bytes.to_string()),
-            ("total_bytes", total_bytes.to_string()),
-        ],
-        Refusal::InputIncomplete { received_bytes } => {
-            vec![("received_bytes", received_bytes.to_string())]
-        }
-        Refusal::DocumentTooLarge { max } => vec![("max_bytes", max.to_string())],
-        Refusal::ResultTooLarge { max } => vec![("max_bytes", max.to_string())],
-        Refusal::IdleTimeout { after } | Refusal::WriteStalled { after } => {
-            vec![("after_seconds", after.as_secs().to_string())]
-        }
-        Refusal::Config(mistakes) => vec![("mistakes", mistakes.iter().count().to_string())],
-        Refusal::ConfigMissing
-        | Refusal::ConfigRepeated
-        | Refusal::UnexpectedMessage(_)
-        | Refusal::MethodNotBuilt { .. }
-        | Refusal::ResumeNotBuilt
-        | Refusal::ModelNotFound
-        | Refusal::DeadlineExceeded
-        | Refusal::QueueFull { .. }
-        | Refusal::WarmingUp
-        | Refusal::Draining
-        | Refusal::WorkerFailed
-        | Refusal::Transport(_) => Vec::new(),
-    }
-}
-
 fn error_info(reason: &'static str, metadata: Vec<(&'static str, String)>) -> ErrorDetails {
     let metadata = metadata.into_iter().map(|(key, value)| (key.to_owned(), value));
     ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata.collect::<HashMap<_, _>>())
 }
+
+/// The reason that a status carries, if it is one of ours.
+#[must_use]
+pub fn reason_of(status: &Status) -> &'static str {
+    if status.code() == Code::Ok {
+        return "OK";
+    }
+    let details = status.get_error_details();
+    let info = details.error_info().filter(|info| info.domain == ERROR_DOMAIN);
+    let name = info.map(|info| format!("{REASON_PREFIX}{}", info.reason)).unwrap_or_default();
+    let known = wire::ErrorReason::from_str_name(&name).unwrap_or(wire::ErrorReason::Unclassified);
+    known.as_str_name().trim_start_matches(REASON_PREFIX)
+}
+
+/// What the schema puts before every reason.
+const REASON_PREFIX: &str = "ERROR_REASON_";
 
 /// As many violations as fit, and how many did not.
 fn violations(mistakes: &Mistakes) -> Vec<FieldViolation> {
@@ -248,9 +174,12 @@ mod tests {
 
     use http::HeaderMap;
 
-    use super::super::refusal::{FieldMistake, Unexpected};
+    use super::super::keys::KeyRefusal;
+    use super::super::refusal::{FieldMistake, Mistake, Unexpected};
     use super::*;
+    use crate::pipeline::ports::LabelError;
     use crate::pipeline::schema::Part;
+    use crate::pipeline::schema::{Problem, SchemaError};
 
     /// Code and reason as the schema documents them: `// CODE: …` above `ERROR_REASON_…`.
     fn documented() -> BTreeMap<String, String> {
@@ -313,7 +242,13 @@ mod tests {
             Refusal::DocumentTooLarge { max: 8 },
             Refusal::ResultTooLarge { max: 8 },
             Refusal::IdleTimeout { after: Duration::from_secs(60) },
+            Refusal::InputTooSlow { after: Duration::from_secs(60), bytes: 1024 },
             Refusal::WriteStalled { after: Duration::from_secs(60) },
+            Refusal::Key(KeyRefusal::Missing),
+            Refusal::Key(KeyRefusal::Invalid),
+            Refusal::Key(KeyRefusal::Expired),
+            Refusal::Key(KeyRefusal::NotYetValid),
+            Refusal::SanNotAllowed,
             Refusal::DeadlineExceeded,
             Refusal::QueueFull { retry_after: Duration::from_millis(300) },
             Refusal::WarmingUp,
@@ -330,18 +265,6 @@ mod tests {
         all
     }
 
-    /// `InvalidArgument` as `INVALID_ARGUMENT`.
-    fn code_name(code: Code) -> String {
-        let mut name = String::new();
-        for letter in format!("{code:?}").chars() {
-            if letter.is_uppercase() && !name.is_empty() {
-                name.push('_');
-            }
-            name.extend(letter.to_uppercase());
-        }
-        name
-    }
-
     #[test]
     fn every_refusal_has_the_code_and_reason_that_the_schema_documents() {
         let documented = documented();
@@ -352,7 +275,11 @@ mod tests {
             let details = status.get_error_details();
             let info = details.error_info().expect("an ErrorInfo");
             assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, ERROR_DOMAIN));
-            assert_eq!(documented.get(reason), Some(&code_name(status.code())), "{reason}");
+            assert_eq!(
+                documented.get(reason),
+                Some(&status_name(status.code()).to_owned()),
+                "{reason}"
+            );
             let first = status.message().chars().next().expect("a message");
             assert!(!first.is_uppercase() && !status.message().ends_with('.'), "{status:?}");
             seen.insert(reason);
@@ -397,6 +324,8 @@ mod tests {
             let info = details.error_info().expect("an ErrorInfo");
             let again = ["QUEUE_FULL", "WARMING_UP", "DRAINING"].contains(&info.reason.as_str());
             assert_eq!(details.retry_info().is_some(), again, "{}", info.reason);
+            assert_eq!(status.metadata().contains_key(PUSHBACK), again, "{}", info.reason);
+            assert_eq!(reason_of(&status), info.reason);
         }
     }
 

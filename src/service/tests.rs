@@ -5,18 +5,22 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use http::HeaderMap;
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
+use super::admission::{Admission, AdmissionLimits};
+use super::call::{Call, Method};
 use super::catalog::Catalog;
+use super::drain::{Drain, DrainTimes};
 use super::models::Limits;
 use super::order::Order;
-use super::session::Session;
+use super::session::{Context, Session};
 use crate::engine::budget::Share;
-use crate::engine::{Engine, EngineThreads, ScorerFactory, Settings};
+use crate::engine::{Engine, EngineThreads, Patience, ScorerFactory, Settings, Watchers};
 use crate::pipeline::finding::{Answer, Finding, Span};
 use crate::pipeline::offset::{Position, TextRange};
 use crate::pipeline::plan::WindowPolicy;
@@ -25,6 +29,7 @@ use crate::pipeline::ports::{
 };
 use crate::pipeline::schedule::BatchBudget;
 use crate::pipeline::scores::{Prompt, Scores, WindowInput};
+use crate::telemetry::Telemetry;
 use crate::wire;
 use crate::wire::event::Kind as Said;
 use crate::wire::extract_stream_request::Kind;
@@ -77,6 +82,8 @@ async fn engine(windows_max: usize, gate: Receiver<()>) -> (Engine, EngineThread
         share: Share { workers: NonZeroUsize::MIN, threads_per_worker: NonZeroUsize::MIN },
         batch: BatchBudget::Packed(NonZeroUsize::MIN),
         windows_max: NonZeroUsize::new(windows_max).unwrap(),
+        patience: Patience { tick: Duration::from_secs(1), ticks: 1000 },
+        devices: vec!["cpu".to_owned()],
     };
     let gate = Mutex::new(Some(gate));
     let factory: ScorerFactory = Arc::new(move |_worker| {
@@ -85,7 +92,9 @@ async fn engine(windows_max: usize, gate: Receiver<()>) -> (Engine, EngineThread
     });
     let prompt = Arc::new(ToyEncoder.prompt(&["person"]));
     let warm_up = WindowInput { prompt, pieces: vec![7], word_ends: vec![1] };
-    let (engine, threads) = Engine::start(settings, &factory, warm_up).unwrap();
+    let quiet = Telemetry::quiet();
+    let watchers = Watchers { metrics: quiet.metrics, tracer: quiet.tracer };
+    let (engine, threads) = Engine::start(&settings, &factory, warm_up, watchers).unwrap();
     engine.ready().await.unwrap();
     (engine, threads)
 }
@@ -108,6 +117,8 @@ fn limits() -> Limits {
         resume_token_bytes_max: None,
         heartbeat: Duration::from_secs(15),
         idle_timeout: HANGS,
+        slow_timeout: HANGS,
+        slow_bytes_min: 16,
         write_stall_timeout: HANGS,
     }
 }
@@ -141,6 +152,10 @@ struct Client {
 impl Client {
     /// Asks for one label and runs the session beside the caller.
     fn start(engine: &Engine, limits: Limits) -> Self {
+        Self::start_in(engine, limits, &Drain::new())
+    }
+
+    fn start_in(engine: &Engine, limits: Limits, drain: &Drain) -> Self {
         let label = wire::Label { name: "person".to_owned(), ..wire::Label::default() };
         let entities = wire::EntitiesTask { labels: vec![label], ..wire::EntitiesTask::default() };
         let kind = Some(wire::task::Kind::Entities(entities));
@@ -151,7 +166,19 @@ impl Client {
         let (to_session, inbound) = mpsc::channel(8);
         let (outbound, from_session) = mpsc::channel(1);
         let inbound = ReceiverStream::new(inbound);
-        let session = Session::new(order, &catalog, engine.clone(), inbound, outbound);
+        let quiet = Telemetry::quiet();
+        let method = Method::of("/gleand.v1.ExtractionService/ExtractStream");
+        let call = Call::new(method, &HeaderMap::new(), 1, &quiet.metrics, &quiet.tracer);
+        let admission = AdmissionLimits {
+            streams_max: 1,
+            whole_max: 1,
+            backlog_pieces_max: 1000,
+            windows_in_flight_max: 4,
+        };
+        let place = Admission::new(admission, engine.clone()).admit(false).unwrap();
+        let drain = drain.clone();
+        let context = Context { catalog, engine: engine.clone(), drain, call, place };
+        let session = Session::new(order, context, inbound, outbound);
         #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
         drop(tokio::spawn(session.run()));
         Self { to_session, from_session }
@@ -163,8 +190,12 @@ impl Client {
     }
 
     async fn send_words(&self, count: usize) {
-        let data = "word ".repeat(count).into();
-        self.send(Kind::Chunk(wire::Chunk { optional_offset_bytes: None, data })).await;
+        self.send(words(count)).await;
+    }
+
+    async fn try_send_words(&self, count: usize) {
+        let message = wire::ExtractStreamRequest { kind: Some(words(count)) };
+        self.to_session.send(Ok(message)).await.ok();
     }
 
     /// The next event; `None` when the session is over.
@@ -181,6 +212,11 @@ impl Client {
             }
         }
     }
+}
+
+fn words(count: usize) -> Kind {
+    let data = "word ".repeat(count).into();
+    Kind::Chunk(wire::Chunk { optional_offset_bytes: None, data })
 }
 
 fn finish() -> Kind {
@@ -231,6 +267,7 @@ async fn a_client_that_sends_nothing_is_idle() {
     let idle = Duration::from_millis(50);
     let mut client = Client::start(&engine, Limits { idle_timeout: idle, ..limits() });
     assert!(matches!(client.next().await, Some(Said::Ready(_))));
+    assert!(matches!(client.next().await, Some(Said::Progress(_))), "how far it came");
     assert_eq!(client.next().await, None);
 }
 
@@ -251,4 +288,78 @@ fn an_interim_list_leaves_out_the_text_that_a_message_does_not_hold() {
     assert_eq!(results.answers.len(), 10);
     assert_eq!(results.answers.iter().filter(|answer| !answer.text.is_empty()).count(), 2);
     assert!(results.encoded_len() <= 3000);
+}
+
+#[tokio::test]
+async fn a_client_that_drips_is_ended_though_it_is_never_idle() {
+    let (open, gate) = sync_channel(0);
+    drop(open);
+    let (engine, _threads) = engine(4, gate).await;
+    let step = Duration::from_millis(20);
+    let limits = Limits { slow_timeout: 10 * step, slow_bytes_min: 1000, ..limits() };
+    let mut client = Client::start(&engine, limits);
+    assert!(matches!(client.next().await, Some(Said::Ready(_))));
+    let mut sent = 0;
+    while !client.to_session.is_closed() {
+        client.try_send_words(1).await;
+        sent += 1;
+        tokio::time::sleep(step).await;
+        assert!(sent < 1000, "the session goes on for ever");
+    }
+    assert!(sent >= 5, "it ended after {sent} words");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_empty_chunks_is_idle() {
+    let (open, gate) = sync_channel(0);
+    drop(open);
+    let (engine, _threads) = engine(4, gate).await;
+    let idle = Duration::from_millis(100);
+    let client = Client::start(&engine, Limits { idle_timeout: idle, ..limits() });
+    let mut sent = 0;
+    while !client.to_session.is_closed() {
+        // It may end in between.
+        client.try_send_words(0).await;
+        sent += 1;
+        tokio::time::sleep(idle / 10).await;
+        assert!(sent < 1000, "the session goes on for ever");
+    }
+}
+
+#[tokio::test]
+async fn at_the_cut_a_stream_gets_what_is_final_then_progress() {
+    let (open, gate) = sync_channel(2);
+    // The warm-up and one window.
+    open.send(()).unwrap();
+    open.send(()).unwrap();
+    let (engine, _threads) = engine(4, gate).await;
+    let drain = Drain::new();
+    let mut client = Client::start_in(&engine, limits(), &drain);
+    // Several windows; the first is scored, the others never come back.
+    client.send_words(60).await;
+    while engine.counts().windows == 0 {
+        tokio::task::yield_now().await;
+    }
+    let times = DrainTimes { lame_duck: Duration::ZERO, drain: Duration::from_millis(50) };
+    let (mut ends, mut watermark, mut told) = (Vec::new(), 0, false);
+    let reads = async {
+        while let Some(said) = client.next().await {
+            match said {
+                Said::Mentions(list) => {
+                    ends.extend(list.mentions.iter().map(|m| m.byte_range.unwrap().end));
+                }
+                Said::Progress(progress) => watermark = progress.watermark_bytes,
+                Said::Draining(draining) => {
+                    assert!(draining.remaining.is_some());
+                    told = true;
+                }
+                _ => {}
+            }
+        }
+    };
+    tokio::join!(drain.run(times, std::future::pending()), reads);
+    assert!(told, "no draining event");
+    assert!(!ends.is_empty(), "nothing was final");
+    assert!(ends.iter().all(|end| *end <= watermark), "{ends:?} {watermark}");
+    drop(open);
 }

@@ -53,9 +53,9 @@ fn usage_is_2() {
     check(&["extract", "--summary", "-t", "x=0.5", "-"], 2, &["`x` is no task", "classify"]);
     check(&["extract", "--summary", "--interim", "-"], 2, &["--format jsonl"]);
     check(
-        &["extract", "--labels", "a", "--server", "https://localhost", "-"],
+        &["extract", "--labels", "a", "--server", "ftp://localhost", "-"],
         2,
-        &["only http:// is understood"],
+        &["only http:// and https:// are understood"],
     );
     check(
         &["extract", "--labels", "a", "--server", "http://x", "--model", "m", "-"],

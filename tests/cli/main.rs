@@ -7,11 +7,15 @@ mod book;
 #[cfg(test)]
 mod command;
 #[cfg(test)]
+mod connect;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod finds;
 #[cfg(test)]
 mod output;
+#[cfg(test)]
+mod restart;
 #[cfg(test)]
 mod stub;
 #[cfg(test)]

@@ -5,6 +5,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use gleand::wire;
 use gleand::wire::event::Kind as EventKind;
@@ -14,10 +17,13 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::finds::{self, SCORE, needle};
+
+const FINGERPRINT: &str = "00ff";
 
 /// What the stub does when it is asked.
 #[derive(Clone, Debug)]
@@ -28,18 +34,49 @@ pub(crate) enum Behaviour {
     Warn(String),
     /// Ends every stream with this.
     Refuse(Code, &'static str, &'static str),
+    /// The same with status details and a trailer that say when to try again.
+    RefuseFor(Code, &'static str, Option<Duration>, Option<&'static str>),
     /// Ends every stream without a word.
     Forget,
+    /// Finds words as a model with another fingerprint.
+    FindAs(&'static str),
+    /// Finds words, and ends the stream with this reason once so many bytes are there; DRAINING is announced.
+    Cut(usize, &'static str),
+    /// Finds words, and announces that it is about to stop once so many bytes are there.
+    Drain(usize),
+    /// Finds words for whoever shows this key.
+    Ask(&'static str),
+    /// Accepts, and never answers.
+    Stall,
+}
+
+/// Files of a server with TLS.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+    /// Whoever shows no certificate of this authority is refused.
+    pub(crate) client_ca: Option<String>,
 }
 
 /// A running stub; it stops when dropped.
 pub(crate) struct Stub {
     address: SocketAddr,
+    streams: Arc<AtomicUsize>,
     _runtime: Runtime,
 }
 
 impl Stub {
     pub(crate) fn start(behaviour: Behaviour) -> Self {
+        Self::with(vec![behaviour], None)
+    }
+
+    /// Does something else in each stream; the last one goes on.
+    pub(crate) fn in_turn(behaviours: &[Behaviour]) -> Self {
+        Self::with(behaviours.to_vec(), None)
+    }
+
+    pub(crate) fn with(behaviours: Vec<Behaviour>, tls: Option<&Tls>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -49,18 +86,37 @@ impl Stub {
             runtime.block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = listener.local_addr().unwrap();
         let (health, health_service) = tonic_health::server::health_reporter();
-        let is_serving = matches!(behaviour, Behaviour::Find);
+        let is_serving = matches!(behaviours[0], Behaviour::Find);
+        let streams = Arc::new(AtomicUsize::new(0));
+        let service = Service { behaviours, streams: Arc::clone(&streams) };
+        let mut server = tonic::transport::Server::builder();
+        if let Some(Tls { cert, key, client_ca }) = tls {
+            let mut config = ServerTlsConfig::new().identity(Identity::from_pem(cert, key));
+            if let Some(ca) = client_ca {
+                config = config.client_ca_root(Certificate::from_pem(ca));
+            }
+            server = server.tls_config(config).unwrap();
+        }
         runtime.spawn(async move {
             let status = if is_serving { wire_status::Serving } else { wire_status::NotServing };
             health.set_service_status("", status).await;
-            tonic::transport::Server::builder()
+            server
                 .add_service(health_service)
-                .add_service(ExtractionServiceServer::new(Service(behaviour)))
+                .add_service(ExtractionServiceServer::new(service))
                 .serve_with_incoming(TcpListenerStream::new(listener))
                 .await
                 .unwrap();
         });
-        Self { address, _runtime: runtime }
+        Self { address, streams, _runtime: runtime }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// How many streams were opened.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.load(Ordering::SeqCst)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -70,7 +126,10 @@ impl Stub {
 
 use tonic_health::ServingStatus as wire_status;
 
-struct Service(Behaviour);
+struct Service {
+    behaviours: Vec<Behaviour>,
+    streams: Arc<AtomicUsize>,
+}
 
 type Reply<T> = Result<Response<T>, Status>;
 type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -86,7 +145,15 @@ impl ExtractionService for Service {
         request: Request<Streaming<wire::ExtractStreamRequest>>,
     ) -> Reply<Self::ExtractStreamStream> {
         let (sender, receiver) = mpsc::channel(4);
-        let behaviour = self.0.clone();
+        let number = self.streams.fetch_add(1, Ordering::SeqCst);
+        let behaviour = self.behaviours[number.min(self.behaviours.len() - 1)].clone();
+        if let Behaviour::Ask(key) = &behaviour {
+            match request.metadata().get("authorization") {
+                Some(shown) if *shown == format!("Bearer {key}") => {}
+                Some(_) => return Err(status(Code::Unauthenticated, "KEY_INVALID", "no such key")),
+                None => return Err(status(Code::Unauthenticated, "KEY_MISSING", "no key")),
+            }
+        }
         Handle::current().spawn(async move {
             if let Err(status) = session(behaviour, request.into_inner(), &sender).await {
                 // The client may have left.
@@ -100,7 +167,7 @@ impl ExtractionService for Service {
         &self,
         request: Request<wire::ExtractRequest>,
     ) -> Reply<wire::ExtractResponse> {
-        if let Behaviour::Refuse(code, reason, message) = self.0 {
+        if let Behaviour::Refuse(code, reason, message) = self.behaviours[0] {
             return Err(status(code, reason, message));
         }
         let wire::ExtractRequest { config, content } = request.into_inner();
@@ -109,7 +176,7 @@ impl ExtractionService for Service {
             Some(wire::extract_request::Content::Data(data)) => data.to_vec(),
             None => Vec::new(),
         };
-        let finder = Finder { bytes, ..Finder::new(config.unwrap_or_default()) };
+        let finder = Finder { bytes, ..Finder::new(config.unwrap_or_default(), FINGERPRINT) };
         let mut results = wire::Results::default();
         let mut done = finder.done();
         done.results.clear();
@@ -154,6 +221,20 @@ fn status(code: Code, reason: &str, message: &str) -> Status {
     Status::with_error_details(code, message, details)
 }
 
+/// A refusal that says when to try again.
+fn status_for(code: Code, reason: &str, retry: Option<Duration>, pushback: Option<&str>) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, "gleand.v1", std::collections::HashMap::new());
+    if retry.is_some() {
+        details.set_retry_info(retry);
+    }
+    let mut status = Status::with_error_details(code, "not now", details);
+    if let Some(pushback) = pushback {
+        status.metadata_mut().insert("grpc-retry-pushback-ms", pushback.parse().unwrap());
+    }
+    status
+}
+
 async fn session(
     behaviour: Behaviour,
     mut inbound: Streaming<wire::ExtractStreamRequest>,
@@ -164,32 +245,26 @@ async fn session(
     else {
         return Err(status(Code::InvalidArgument, "CONFIG_MISSING", "no config"));
     };
-    match behaviour {
-        Behaviour::Find => {}
-        Behaviour::Warn(message) => {
-            let code = wire::WarningCode::ManyPasses.into();
-            send(sender, EventKind::Warning(wire::Warning { code, message, field: String::new() }))
-                .await?;
-        }
-        Behaviour::Refuse(code, reason, message) => return Err(status(code, reason, message)),
-        Behaviour::Forget => return Ok(()),
-    }
-    let mut finder = Finder::new(config);
-    send(sender, EventKind::Ready(wire::Ready::default())).await?;
+    let Some(fingerprint) = accept(&behaviour, sender).await? else { return Ok(()) };
+    let mut finder = Finder::new(config, fingerprint);
+    let ready = wire::Ready { fingerprint: fingerprint.to_owned(), ..wire::Ready::default() };
+    send(sender, EventKind::Ready(ready)).await?;
+    let mut stop = Stop::default();
     while let Some(message) = inbound.message().await? {
         let is_end = match message.kind {
             Some(RequestKind::Chunk(chunk)) => {
                 finder.bytes.extend_from_slice(&chunk.data);
                 false
             }
-            Some(RequestKind::Finish(_)) => true,
-            _ => {
-                return Err(status(
-                    Code::InvalidArgument,
-                    "UNEXPECTED_MESSAGE",
-                    "unexpected message",
-                ));
+            Some(RequestKind::Flush(_)) if stop.is_announced => {
+                stop.is_flushed = true;
+                continue;
             }
+            Some(RequestKind::Finish(finish)) => {
+                stop.check_end(finish, finder.bytes.len())?;
+                true
+            }
+            _ => return Err(status(Code::InvalidArgument, "UNEXPECTED_MESSAGE", "unexpected")),
         };
         if finder.task.is_none() {
             if is_end {
@@ -210,8 +285,71 @@ async fn session(
         if is_end {
             return send(sender, EventKind::Done(finder.done())).await;
         }
+        stop.announce(&behaviour, finder.bytes.len(), sender).await?;
     }
     Err(status(Code::Aborted, "INPUT_INCOMPLETE", "no finish"))
+}
+
+/// The fingerprint with which a stream is read; `None` where it ends without a word.
+async fn accept(behaviour: &Behaviour, sender: &Sender) -> Result<Option<&'static str>, Status> {
+    match behaviour {
+        Behaviour::Find | Behaviour::Cut(..) | Behaviour::Drain(_) | Behaviour::Ask(_) => {}
+        Behaviour::FindAs(other) => return Ok(Some(*other)),
+        Behaviour::Warn(message) => {
+            let code = wire::WarningCode::ManyPasses.into();
+            let message = message.clone();
+            send(sender, EventKind::Warning(wire::Warning { code, message, field: String::new() }))
+                .await?;
+        }
+        Behaviour::Refuse(code, reason, message) => return Err(status(*code, reason, message)),
+        Behaviour::RefuseFor(code, reason, retry, pushback) => {
+            return Err(status_for(*code, reason, *retry, *pushback));
+        }
+        Behaviour::Forget => return Ok(None),
+        Behaviour::Stall => std::future::pending().await,
+    }
+    Ok(Some(FINGERPRINT))
+}
+
+/// How a stub that is about to stop ends a stream.
+#[derive(Default)]
+struct Stop {
+    is_announced: bool,
+    is_flushed: bool,
+}
+
+impl Stop {
+    /// Announces it, or cuts the stream, once so many bytes are there.
+    async fn announce(
+        &mut self,
+        behaviour: &Behaviour,
+        has: usize,
+        sender: &Sender,
+    ) -> Result<(), Status> {
+        let draining = EventKind::Draining(wire::Draining::default());
+        match behaviour {
+            Behaviour::Drain(bytes) if has >= *bytes && !self.is_announced => {
+                self.is_announced = true;
+                send(sender, draining).await
+            }
+            Behaviour::Cut(bytes, reason) if has >= *bytes => {
+                if *reason == "DRAINING" {
+                    send(sender, draining).await?;
+                }
+                Err(status(Code::Unavailable, reason, "cut"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The total must be right, and a flush must come before where the end was announced, and nowhere else.
+    fn check_end(&self, finish: wire::Finish, has: usize) -> Result<(), Status> {
+        let total = wire::finish::OptionalTotalBytes::TotalBytes(i64::try_from(has).unwrap());
+        if finish.optional_total_bytes != Some(total) || self.is_announced != self.is_flushed {
+            return Err(status(Code::InvalidArgument, "TOTAL_MISMATCH", "wrong end"));
+        }
+        Ok(())
+    }
 }
 
 /// Tells all results at the end, and each task's as an interim before them where that is asked for.
@@ -248,15 +386,16 @@ struct Finder {
     /// The only task, if it is of this kind.
     task: Option<wire::EntitiesTask>,
     config: wire::Config,
+    fingerprint: &'static str,
 }
 
 impl Finder {
-    fn new(config: wire::Config) -> Self {
+    fn new(config: wire::Config, fingerprint: &'static str) -> Self {
         let task = match config.tasks.as_slice() {
             [wire::Task { kind: Some(wire::task::Kind::Entities(task)), .. }] => Some(task.clone()),
             _ => None,
         };
-        Self { bytes: Vec::new(), searched: 0, found: 0, task, config }
+        Self { bytes: Vec::new(), searched: 0, found: 0, task, config, fingerprint }
     }
 
     /// Every task's results in the whole document: id, results, count.
@@ -347,7 +486,7 @@ impl Finder {
                 task_id: self.config.tasks[0].id.clone(),
                 results: self.found,
             }],
-            fingerprint: "00ff".to_owned(),
+            fingerprint: self.fingerprint.to_owned(),
             ..wire::Done::default()
         }
     }

@@ -23,7 +23,8 @@ impl Daemon {
         let model = format!("tests/parity/fixtures/{fixture}");
         let mut command = gleand();
         command.args(["serve", "--log-level", "warn", "--listen", &address.to_string()]);
-        command.args(["--model", &model]);
+        // Several run at once.
+        command.args(["--model", &model, "--set", "admin.listen="]);
         for setting in settings {
             command.args(["--set", setting]);
         }

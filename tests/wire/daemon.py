@@ -18,6 +18,8 @@ class Daemon:
 
     def __init__(self, log_level="info", **settings):
         command = [os.environ["GLEAND_BIN"], "serve", "--listen", "127.0.0.1:0", "--log-level", log_level]
+        # Several run at once; a test that needs the admin port says so.
+        settings.setdefault("admin__listen", "")
         for key, value in settings.items():
             command += ["--set", f"{key.replace('__', '.')}={value}"]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("GLEAND")}

@@ -10,7 +10,7 @@ use crate::wire::event::Kind;
 /// The plain form of an event; `None` for a kind that this client does not know.
 pub(super) fn event(event: wire::Event) -> Option<Event> {
     Some(match event.kind? {
-        Kind::Ready(_) => Event::Ready,
+        Kind::Ready(ready) => Event::Ready { fingerprint: ready.fingerprint },
         Kind::Mentions(list) => {
             Event::Results(Results { mentions: each(list.mentions, mention), ..Results::default() })
         }
@@ -34,11 +34,7 @@ pub(super) fn event(event: wire::Event) -> Option<Event> {
         },
         Kind::Progress(progress) => Event::Progress { watermark: count(progress.watermark_bytes) },
         Kind::Warning(told) => Event::Warning(warning(told)),
-        Kind::Draining(_) => Event::Warning(Warning {
-            reason: "DRAINING".to_owned(),
-            message: "the server is about to stop; it goes on with open documents for a while"
-                .to_owned(),
-        }),
+        Kind::Draining(_) => Event::Draining,
         Kind::Done(told) => Event::Done(done(told)),
     })
 }

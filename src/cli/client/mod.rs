@@ -1,5 +1,6 @@
 //! The wire as the command line sees it: generated types come in and plain ones go out, in this folder and nowhere else.
 
+mod connect;
 mod events;
 mod refusal;
 mod request;
@@ -9,28 +10,26 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
-use tonic::transport::{Channel, Endpoint};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Request as Call, Streaming};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::event::{Event, Extracted};
-use super::exit::{Failure, Kind};
 use crate::wire;
 use crate::wire::extract_stream_request::Kind as RequestKind;
 use crate::wire::extraction_service_client::ExtractionServiceClient;
 use crate::wire::model_service_client::ModelServiceClient;
 
+use connect::Key;
+pub(super) use connect::{ConnectArgs, Target};
 pub(super) use refusal::Refusal;
 pub(super) use request::{InvalidUtf8, Overlap, Request, Task, TaskKind};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A server that is gone without a word is noticed after this and half as much again.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Messages between the reading half and the connection: enough to keep it busy, little to hold.
 const UPLOAD_MESSAGES_MAX: usize = 2;
 /// More than any configuration lets a server answer at once.
@@ -43,7 +42,11 @@ const CHUNK_BYTES: usize = 64 << 10;
 pub(super) struct Server {
     channel: Channel,
     url: String,
+    key: Key,
 }
+
+/// A connection that shows the API key.
+type Link = InterceptedService<Channel, Key>;
 
 /// A model of a server.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -61,44 +64,31 @@ pub(super) struct ModelCard {
 }
 
 impl Server {
-    /// Connects to `http://host:port`; the scheme may be left out.
-    pub(super) async fn connect(url: &str) -> Result<Self, Failure> {
-        let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        if !url.starts_with("http://") {
-            let message =
-                format!("{url}: only http:// is understood; put a proxy that speaks TLS before it");
-            return Err(Failure::new(Kind::Usage, message));
-        }
-        let endpoint = Endpoint::from_shared(url.clone())
-            .map_err(|error| {
-                Failure::new(Kind::Usage, format!("{url} is no URL of a server: {error}"))
-            })?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE / 2);
-        let channel = endpoint.connect().await.with_context(|| format!("cannot reach {url}"));
-        let channel = channel.map_err(|error| Failure::new(Kind::Refused, format!("{error:#}")))?;
-        Ok(Self { channel, url })
-    }
-
     /// Where the server is.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Opens the stream of one document: a half to write and a half to read, to be driven at once.
-    pub(super) fn extract(&self, request: &Request) -> (Upload, Download) {
+    /// Opens the stream of one document: a half to write and a half to read, to be driven at once. After `left` the
+    /// server gives it up.
+    pub(super) fn extract(&self, request: &Request, left: Option<Duration>) -> (Upload, Download) {
         let (sender, receiver) = mpsc::channel(UPLOAD_MESSAGES_MAX);
         let config = message(RequestKind::Config(request.to_wire()));
         sender.try_send(config).expect("a new channel has room");
-        let state = State::Closed(self.extraction(), Some(receiver));
+        let mut call = Call::new(ReceiverStream::new(receiver));
+        if let Some(left) = left {
+            call.set_timeout(left);
+        }
+        let state = State::Closed(Box::new(self.extraction()), Some(call));
         (Upload { sender }, Download { flags: request.flags(), state })
     }
 
-    fn extraction(&self) -> ExtractionServiceClient<Channel> {
-        ExtractionServiceClient::new(self.channel.clone())
-            .max_decoding_message_size(ANSWER_BYTES_MAX)
+    fn link(&self) -> Link {
+        InterceptedService::new(self.channel.clone(), self.key.clone())
+    }
+
+    fn extraction(&self) -> ExtractionServiceClient<Link> {
+        ExtractionServiceClient::new(self.link()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// Reads one small text by one question and one answer.
@@ -123,7 +113,7 @@ impl Server {
         text: &[u8],
         request: &Request,
     ) -> Result<Extracted, Refusal> {
-        let (upload, mut download) = self.extract(request);
+        let (upload, mut download) = self.extract(request, None);
         let feed = async {
             for chunk in text.chunks(CHUNK_BYTES) {
                 // A server that takes no more says why in its answer.
@@ -141,7 +131,10 @@ impl Server {
                     Event::Results(results) => extracted.results.extend(results),
                     Event::Warning(warning) => extracted.warnings.push(warning),
                     Event::Done(done) => return Ok(Extracted { done, ..extracted }),
-                    Event::Ready | Event::Interim { .. } | Event::Progress { .. } => {}
+                    Event::Ready { .. }
+                    | Event::Interim { .. }
+                    | Event::Progress { .. }
+                    | Event::Draining => {}
                 }
             }
             Err(Refusal::ended_early())
@@ -151,14 +144,14 @@ impl Server {
 
     /// All models, the default one first.
     pub(super) async fn models(&self) -> Result<Vec<ModelCard>, Refusal> {
-        let mut client = ModelServiceClient::new(self.channel.clone());
+        let mut client = ModelServiceClient::new(self.link());
         let response = client.list_models(wire::ListModelsRequest {}).await?.into_inner();
         Ok(response.models.into_iter().map(model_card).collect())
     }
 
     /// Whether a service says that it serves; the empty name is the whole server.
     pub(super) async fn is_serving(&self, service: &str) -> Result<bool, Refusal> {
-        let mut client = HealthClient::new(self.channel.clone());
+        let mut client = HealthClient::new(self.link());
         let response =
             client.check(HealthCheckRequest { service: service.to_owned() }).await?.into_inner();
         Ok(response.status() == ServingStatus::Serving)
@@ -176,6 +169,11 @@ impl Upload {
     pub(super) async fn chunk(&self, bytes: Vec<u8>) -> bool {
         let chunk = wire::Chunk { data: bytes.into(), ..wire::Chunk::default() };
         self.sender.send(message(RequestKind::Chunk(chunk))).await.is_ok()
+    }
+
+    /// Closes what was sent, as if the text ended here. It must not end inside a code point.
+    pub(super) async fn flush(&self) -> bool {
+        self.sender.send(message(RequestKind::Flush(wire::Flush {}))).await.is_ok()
     }
 
     /// Ends the document.
@@ -196,10 +194,12 @@ pub(super) struct Download {
     state: State,
 }
 
+type Messages = ReceiverStream<wire::ExtractStreamRequest>;
+
 #[derive(Debug)]
 enum State {
     /// The call is not made yet.
-    Closed(ExtractionServiceClient<Channel>, Option<mpsc::Receiver<wire::ExtractStreamRequest>>),
+    Closed(Box<ExtractionServiceClient<Link>>, Option<Call<Messages>>),
     /// The server answers.
     Open(Box<Streaming<wire::ExtractStreamResponse>>),
 }
@@ -210,9 +210,9 @@ impl Download {
         let refused = |status: tonic::Status| Refusal::from(status).asked_by(self.flags.clone());
         loop {
             match &mut self.state {
-                State::Closed(client, receiver) => {
-                    let Some(receiver) = receiver.take() else { return Ok(None) };
-                    let responses = client.extract_stream(ReceiverStream::new(receiver)).await;
+                State::Closed(client, call) => {
+                    let Some(call) = call.take() else { return Ok(None) };
+                    let responses = client.extract_stream(call).await;
                     self.state = State::Open(Box::new(responses.map_err(refused)?.into_inner()));
                 }
                 State::Open(responses) => {

@@ -5,7 +5,12 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::connect::{chain, lasting};
 use crate::cli::exit::{Failure, Kind};
+use crate::cli::retry::Advice;
+
+/// When to try again, in milliseconds; anything else than a number from 0 asks not to (gRFC A6).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// Fields that have a flag of their own: kind of the task (empty: any), field, flag.
 const SETTINGS: [(&str, &str, &str); 6] = [
@@ -17,6 +22,17 @@ const SETTINGS: [(&str, &str, &str); 6] = [
     ("", "overlap", "--nested"),
 ];
 
+/// Who refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// The server, or somebody between, with a status.
+    Server,
+    /// Nobody: there is no connection.
+    Unreached,
+    /// The server, by its handshake, and again next time.
+    Handshake,
+}
+
 /// Why a server did not do what it was asked.
 #[derive(Debug)]
 pub(in crate::cli) struct Refusal {
@@ -26,6 +42,9 @@ pub(in crate::cli) struct Refusal {
     message: String,
     fields: Vec<(String, String)>,
     retry_after: Option<Duration>,
+    by: By,
+    /// Whether the server, or what is known about it, says that another attempt is of no use.
+    is_last: bool,
     /// The flag that asked for each task of the request.
     flags: Vec<String>,
 }
@@ -37,12 +56,22 @@ impl From<Status> for Refusal {
             let told = bad.field_violations.iter();
             told.map(|violation| (violation.field.clone(), violation.description.clone())).collect()
         });
+        let pushback = status.metadata().get(PUSHBACK).map(|value| {
+            let millis = value.to_str().ok().and_then(|text| text.parse().ok());
+            millis.map(Duration::from_millis)
+        });
+        let told = details.retry_info().and_then(|retry| retry.retry_delay);
+        // A status that this client made of a broken connection has its causes.
+        let source = std::error::Error::source(&status).map(chain);
+        let trouble = source.as_deref().and_then(lasting);
         Self {
             code: status.code(),
             reason: details.error_info().map(|info| info.reason.clone()).unwrap_or_default(),
-            message: status.message().to_owned(),
             fields: fields.unwrap_or_default(),
-            retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
+            retry_after: told.or(pushback.flatten()),
+            by: if trouble.is_some() { By::Handshake } else { By::Server },
+            is_last: trouble.is_some() || pushback == Some(None),
+            message: trouble.or(source).unwrap_or_else(|| status.message().to_owned()),
             flags: Vec::new(),
         }
     }
@@ -50,8 +79,25 @@ impl From<Status> for Refusal {
 
 impl Refusal {
     /// Of a server that ended its answer before the document was done.
-    pub(super) fn ended_early() -> Self {
+    pub(in crate::cli) fn ended_early() -> Self {
         Status::unknown("the server ended the stream before the document was done").into()
+    }
+
+    /// Of a server that is about to stop and was sent nothing of the document yet.
+    pub(in crate::cli) fn draining() -> Self {
+        Self {
+            reason: "DRAINING".to_owned(),
+            ..Status::unavailable("the server is about to stop").into()
+        }
+    }
+
+    /// There is no connection, because of `trouble`.
+    pub(super) fn unreached(trouble: String, is_last: bool) -> Self {
+        let lasts = lasting(&trouble);
+        let is_last = is_last || lasts.is_some();
+        let by = if lasts.is_some() { By::Handshake } else { By::Unreached };
+        let message = lasts.unwrap_or(trouble);
+        Self { by, is_last, ..Status::unavailable(message).into() }
     }
 
     /// The same, of a request whose tasks these flags asked for.
@@ -59,13 +105,50 @@ impl Refusal {
         Self { flags, ..self }
     }
 
+    /// Whether another attempt may do better, and when.
+    pub(in crate::cli) fn advice(&self) -> Advice {
+        let passes = match (self.code, self.reason.as_str()) {
+            (Code::Unavailable, _) | (Code::ResourceExhausted, "QUEUE_FULL") => true,
+            // Of the connection, as below.
+            (Code::Unknown | Code::Internal | Code::Cancelled, reason) => reason.is_empty(),
+            _ => false,
+        };
+        match self.retry_after {
+            _ if !passes || self.is_last => Advice::Never,
+            Some(delay) => Advice::After(delay),
+            None => Advice::Later,
+        }
+    }
+
+    /// Whether the deadline that the call was sent with is over.
+    pub(in crate::cli) fn is_too_late(&self) -> bool {
+        self.code == Code::DeadlineExceeded
+    }
+
+    /// The same without the time of another attempt, for a caller that keeps it.
+    pub(in crate::cli) fn without_delay(self) -> Self {
+        Self { retry_after: None, ..self }
+    }
+
     /// What the refusal means to whoever typed the command.
     pub(in crate::cli) fn into_failure(self, url: &str) -> Failure {
         let Self { code, message, .. } = &self;
         match (code, self.reason.as_str()) {
+            _ if self.by != By::Server => {
+                Failure::new(Kind::Refused, format!("cannot reach {url}: {message}"))
+            }
             // Every answer of the daemon has a reason: this one is of the connection.
             (Code::Unknown | Code::Internal | Code::Unavailable | Code::Cancelled, "") => {
-                Failure::new(Kind::Refused, format!("the connection to {url} broke: {message}"))
+                // A server that refuses a certificate may be gone before the reason can be read.
+                let maybe = if url.starts_with("https://") {
+                    "; if it always does, the server may want another certificate of the client: --cert and --key"
+                } else {
+                    ""
+                };
+                Failure::new(
+                    Kind::Refused,
+                    format!("the connection to {url} broke: {message}{maybe}"),
+                )
             }
             (_, "INVALID_UTF8" | "DOCUMENT_TOO_LARGE") => {
                 Failure::new(Kind::Input, message.clone())
@@ -79,7 +162,12 @@ impl Refusal {
             ) => Failure::new(Kind::Failed, format!("{message} ({reason})")),
             (_, reason) => Failure::new(
                 Kind::Refused,
-                format!("{url} refuses: {} ({reason}){}", self.in_flags(message), self.later()),
+                format!(
+                    "{url} refuses: {} ({reason}){}{}",
+                    self.in_flags(message),
+                    self.help(),
+                    self.later()
+                ),
             ),
         }
     }
@@ -132,6 +220,19 @@ impl Refusal {
                 Some(((*own).to_owned(), after_field))
             }
             _ => Some((format!("{flag}: "), path)),
+        }
+    }
+
+    fn help(&self) -> &'static str {
+        match (self.code, self.reason.as_str()) {
+            (Code::Unauthenticated, "KEY_INVALID" | "KEY_EXPIRED" | "KEY_NOT_YET_VALID") => {
+                "; give another key with --api-key-file"
+            }
+            (Code::Unauthenticated, _) => "; give a key with --api-key-file",
+            (Code::PermissionDenied, "SAN_NOT_ALLOWED") => {
+                "; give a certificate that it allows with --cert and --key"
+            }
+            _ => "",
         }
     }
 
@@ -188,6 +289,51 @@ mod tests {
         for untouched in ["config.tasks: too many", "config.tasks[9].open: x", "config.tasks[x"] {
             check(untouched, untouched);
         }
+    }
+
+    #[test]
+    fn what_passes_is_tried_again_when_the_server_says() {
+        use std::collections::HashMap;
+        use tonic_types::ErrorDetails;
+        let check = |code: Code, reason: &str, retry: Option<u64>, pushback: Option<&str>| {
+            let mut details = ErrorDetails::new();
+            if !reason.is_empty() {
+                details.set_error_info(reason, "gleand.v1", HashMap::new());
+            }
+            if let Some(millis) = retry {
+                details.set_retry_info(Some(Duration::from_millis(millis)));
+            }
+            let mut status = Status::with_error_details(code, "m", details);
+            if let Some(text) = pushback {
+                status.metadata_mut().insert(PUSHBACK, text.parse().unwrap());
+            }
+            Refusal::from(status).advice()
+        };
+        let after = |millis| Advice::After(Duration::from_millis(millis));
+        assert_eq!(check(Code::Unavailable, "DRAINING", Some(5), Some("9")), after(5));
+        assert_eq!(check(Code::Unavailable, "", None, Some("9")), after(9));
+        assert_eq!(check(Code::Unavailable, "WARMING_UP", None, None), Advice::Later);
+        assert_eq!(check(Code::ResourceExhausted, "QUEUE_FULL", Some(7), None), after(7));
+        assert_eq!(check(Code::Unknown, "", None, None), Advice::Later, "the connection broke");
+        for asks_not_to in ["-1", "x", ""] {
+            let advice = check(Code::Unavailable, "DRAINING", Some(5), Some(asks_not_to));
+            assert_eq!(advice, Advice::Never, "{asks_not_to}");
+        }
+        for (code, reason) in [
+            (Code::ResourceExhausted, "RESULT_TOO_LARGE"),
+            (Code::ResourceExhausted, ""),
+            (Code::InvalidArgument, "LABELS_EMPTY"),
+            (Code::Internal, "WORKER_FAILED"),
+            (Code::Aborted, "IDLE_TIMEOUT"),
+            (Code::Unauthenticated, "KEY_MISSING"),
+            (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        ] {
+            assert_eq!(check(code, reason, Some(5), Some("9")), Advice::Never, "{reason}");
+        }
+        let unreached = |is_last| Refusal::unreached("refused".to_owned(), is_last).advice();
+        assert_eq!((unreached(false), unreached(true)), (Advice::Later, Advice::Never));
+        let untrusted = "invalid peer certificate: UnknownIssuer".to_owned();
+        assert_eq!(Refusal::unreached(untrusted, false).advice(), Advice::Never);
     }
 
     #[test]

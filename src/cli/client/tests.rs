@@ -11,6 +11,7 @@ use tonic::{Response, Status};
 
 use super::*;
 use crate::cli::event::Done;
+use crate::cli::exit::{Failure, Kind};
 use crate::wire::event::Kind as EventKind;
 use crate::wire::extraction_service_server::{ExtractionService, ExtractionServiceServer};
 
@@ -112,7 +113,7 @@ async fn with_echo<F: Future<Output = ()>>(test: impl FnOnce(Server) -> F) {
     let serve = tonic::transport::Server::builder()
         .add_service(ExtractionServiceServer::new(Echo))
         .serve_with_incoming(TcpListenerStream::new(listener));
-    let test = async { test(Server::connect(&url).await.unwrap()).await };
+    let test = async { test(Target::at(&url).unwrap().connect().await.unwrap()).await };
     tokio::select! {
         end = serve => panic!("the server ended: {end:?}"),
         () = test => {}

@@ -11,6 +11,7 @@ mod sweep;
 use std::path::PathBuf;
 
 use super::Composition;
+use super::client::ConnectArgs;
 use super::exit::Failure;
 use super::labels::parse_threshold;
 use crate::config::ConfigArgs;
@@ -57,12 +58,11 @@ struct Common {
     /// Writes what was predicted, with the right answers, as JSON lines.
     #[arg(long, value_name = "FILE")]
     predictions: Option<PathBuf>,
-    /// A running daemon to ask, such as http://localhost:50051.
-    #[arg(short, long, value_name = "URL")]
-    server: Option<String>,
     /// No progress and warnings on stderr.
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    connect: ConnectArgs,
     #[command(flatten)]
     config: ConfigArgs,
 }

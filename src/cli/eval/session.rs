@@ -71,13 +71,11 @@ impl<'a> Session<'a> {
         keys: &[(&str, String)],
     ) -> Result<Self, Failure> {
         let mut notes = Notes::new(if common.quiet { Talk::Quiet } else { Talk::Normal });
-        let (server, daemon) = extract::connect(
-            common.server.as_deref(),
-            &common.config,
-            composition,
-            (&mut notes, keys),
-        )
-        .await?;
+        let (target, daemon) =
+            extract::target(&common.connect, &common.config, composition, (&mut notes, keys))
+                .await?;
+        let server = target.connect().await;
+        let server = server.map_err(|refusal| refusal.into_failure(target.url()))?;
         Ok(Self { common, server, _daemon: daemon, notes, warned: BTreeSet::new() })
     }
 

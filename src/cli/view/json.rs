@@ -9,6 +9,7 @@ use super::super::asked::Asked;
 use super::super::event::{
     Answer, Argument, Class, Done, Mention, Relation, Results, Span, SummarySpan, Warning,
 };
+use super::super::place::Place;
 
 /// One line for each result.
 pub(super) fn results(document: &str, asked: &Asked, results: &Results) -> String {
@@ -54,6 +55,17 @@ pub(super) fn interim(document: &str, asked: &Asked, task: &str, results: &Resul
 /// Something the caller should know.
 pub(super) fn warning(document: &str, Warning { reason, message }: &Warning) -> String {
     json(&WarningLine { r#type: "warning", document, reason, message })
+}
+
+/// Everything before this line is void, and comes again.
+pub(super) fn discard(document: &str) -> String {
+    json(&DiscardLine { r#type: "discard", document, discard: true })
+}
+
+/// What follows is a document of its own, which starts there.
+pub(super) fn part(document: &str, part: u32, start: Place, fingerprint: &str) -> String {
+    let Place { bytes, chars, utf16 } = start;
+    json(&PartLine { r#type: "part", document, part, bytes, chars, utf16, fingerprint })
 }
 
 /// The last line.
@@ -174,6 +186,24 @@ struct WarningLine<'a> {
     document: &'a str,
     reason: &'a str,
     message: &'a str,
+}
+
+#[derive(Serialize)]
+struct DiscardLine<'a> {
+    r#type: &'static str,
+    document: &'a str,
+    discard: bool,
+}
+
+#[derive(Serialize)]
+struct PartLine<'a> {
+    r#type: &'static str,
+    document: &'a str,
+    part: u32,
+    bytes: u64,
+    chars: u64,
+    utf16: u64,
+    fingerprint: &'a str,
 }
 
 #[derive(Serialize)]
@@ -319,6 +349,18 @@ mod tests {
                 r#"{"type":"interim","document":"a","task":"entities","results":["#,
                 r#"{"type":"mention","label":"person","score":0.98765,"bytes":[5,9],"chars":[4,8],"utf16":[4,8],"text":"Ann"},"#,
                 r#"{"type":"class","label":"fact","score":0.25,"bytes":[0,99],"chars":[0,98],"utf16":null}]}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn void_lines_and_parts_are_told() {
+        assert_eq!(discard("a"), "{\"type\":\"discard\",\"document\":\"a\",\"discard\":true}\n");
+        assert_eq!(
+            part("a", 2, Place { bytes: 9, chars: 8, utf16: 7 }, "f"),
+            concat!(
+                r#"{"type":"part","document":"a","part":2,"bytes":9,"chars":8,"utf16":7,"fingerprint":"f"}"#,
                 "\n"
             )
         );

@@ -42,6 +42,11 @@ impl Listing {
         Self { paint, asked, has_headings: true, last: Last::Nothing }
     }
 
+    /// Starts anew.
+    pub(super) fn clear(&mut self) {
+        self.last = Last::Nothing;
+    }
+
     /// The lines of all results but mentions.
     pub(super) fn show(&mut self, results: &Results) -> String {
         let mut out = String::new();

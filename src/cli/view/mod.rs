@@ -11,6 +11,7 @@ use super::asked::Asked;
 use super::event::{Event, Results};
 use super::held::HeldText;
 use super::paint::Paint;
+use super::place::Place;
 use listing::{Held, Listing};
 use page::{Mark, Page};
 
@@ -68,7 +69,7 @@ impl View {
                     let text = view.page.finish();
                     text + &view.rest()
                 }
-                Event::Ready | Event::Warning(_) | Event::Interim { .. } => String::new(),
+                _ => String::new(),
             },
             Self::List(listing) => match event {
                 Event::Results(results) => listing.show(results),
@@ -83,7 +84,7 @@ impl View {
                 Event::Interim { task, results } => json::interim(document, asked, task, results),
                 Event::Warning(warning) => json::warning(document, warning),
                 Event::Done(done) => json::done(document, done),
-                Event::Ready | Event::Progress { .. } => String::new(),
+                _ => String::new(),
             },
         }
     }
@@ -97,6 +98,38 @@ impl View {
             }
             Self::List(_) | Self::Lines(..) | Self::Json { .. } => String::new(),
         }
+    }
+
+    /// What to write when everything written so far is void: the document is shown anew.
+    pub(super) fn discard(&mut self) -> String {
+        match self {
+            Self::Page(view) => {
+                let line_break = if view.page.is_at_line_start() { "" } else { "\n" };
+                view.page.clear();
+                view.held = Held::default();
+                view.listing.clear();
+                line_break.to_owned()
+            }
+            Self::List(listing) => {
+                listing.clear();
+                String::new()
+            }
+            Self::Lines(..) => String::new(),
+            Self::Json { document, .. } => json::discard(document),
+        }
+    }
+
+    /// What to write before a further part of the input, which was read as a document of its own.
+    pub(super) fn part(&self, number: u32, start: Place, fingerprint: &str) -> String {
+        match self {
+            Self::Json { document, .. } => json::part(document, number, start, fingerprint),
+            Self::Page(_) | Self::List(_) | Self::Lines(..) => String::new(),
+        }
+    }
+
+    /// Whether some of the document itself was shown.
+    pub(super) fn has_shown_text(&self) -> bool {
+        matches!(self, Self::Page(view) if !view.page.is_blank())
     }
 
     /// Whether warnings are part of the output, so that stderr need not repeat them.
@@ -258,6 +291,20 @@ pub(super) mod tests {
         broken.show(&Event::Results(results));
         assert_eq!(broken.break_off(), format!("\n{rest}"));
         assert_eq!(broken.break_off(), "\n", "once");
+    }
+
+    #[tokio::test]
+    async fn a_page_that_is_void_starts_again() {
+        let (mut view, held) = View::for_people(Paint::Plain, asked(&["entities", "relations"]));
+        let held = held.expect("the text is printed");
+        held.push_at(0, b"one Ann two").await;
+        assert!(!view.has_shown_text());
+        let results = Results { relations: vec![relation()], ..mentioned([4, 7]) };
+        assert_eq!(view.show(&Event::Results(results)), "one ");
+        assert!(view.has_shown_text());
+        assert_eq!((view.discard().as_str(), view.has_shown_text()), ("\n", false));
+        held.push_at(0, b"one Ann two").await;
+        assert_eq!(view.show(&Event::Done(Done::default())), "one Ann two\n");
     }
 
     #[test]

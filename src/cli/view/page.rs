@@ -89,6 +89,14 @@ impl Page {
         out
     }
 
+    /// Forgets everything: the document is shown anew from its start.
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.waiting.clear();
+        self.at_line_start = true;
+        self.is_blank = true;
+    }
+
     /// Whether what was printed ends in a line break.
     pub(super) fn is_at_line_start(&self) -> bool {
         self.at_line_start

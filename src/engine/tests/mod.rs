@@ -1,5 +1,7 @@
 //! The engine against scorers that are slow, fail, panic or cannot be made.
 
+mod ill;
+
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +14,7 @@ use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 use super::*;
 use crate::pipeline::ports::ScoreError;
 use crate::pipeline::scores::Prompt;
+use crate::telemetry::Telemetry;
 
 type Answer = Result<Scores, EngineError>;
 type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -104,7 +107,14 @@ fn settings(workers: usize, windows_max: usize) -> Settings {
         share: budget::Share { workers: count(workers), threads_per_worker: count(1) },
         batch: BatchBudget::Packed(count(300)),
         windows_max: count(windows_max),
+        patience: Patience { tick: Duration::from_millis(20), ticks: 1000 },
+        devices: vec!["cpu".to_owned()],
     }
+}
+
+fn watchers() -> Watchers {
+    let quiet = Telemetry::quiet();
+    Watchers { metrics: quiet.metrics, tracer: quiet.tracer }
 }
 
 fn factory(lab: &Arc<Lab>) -> ScorerFactory {
@@ -116,16 +126,27 @@ fn factory(lab: &Arc<Lab>) -> ScorerFactory {
 }
 
 async fn start(lab: &Arc<Lab>, settings: Settings) -> (Engine, EngineThreads) {
-    let (engine, threads) = Engine::start(settings, &factory(lab), window(WARM_UP)).unwrap();
+    let (engine, threads) =
+        Engine::start(&settings, &factory(lab), window(WARM_UP), watchers()).unwrap();
     engine.ready().await.unwrap();
     (engine, threads)
+}
+
+/// Asks for the scores of one window, without their times.
+fn asked(
+    engine: &Engine,
+    stream: StreamId,
+    input: WindowInput,
+) -> impl Future<Output = Answer> + use<> {
+    let scored = engine.score(stream, input, WindowSpan::default());
+    async move { Ok(scored.await?.scores) }
 }
 
 /// Asks for scores and polls once, so that the window has its place if there is one.
 async fn ask(engine: &Engine, stream: u64, piece: u32) -> Pending {
     // The runtime makes a task that never yields wait for its semaphores.
     tokio::task::yield_now().await;
-    let mut pending: Pending = Box::pin(engine.score(StreamId(stream), window(piece)));
+    let mut pending: Pending = Box::pin(asked(engine, StreamId(stream), window(piece)));
     tokio::select! {
         biased;
         early = &mut pending => Box::pin(std::future::ready(early)),
@@ -156,7 +177,7 @@ async fn scores_come_back_to_the_window_that_asked() {
     let lab = Lab::new();
     let (engine, threads) = start(&lab, settings(2, 16)).await;
     let asked =
-        (1..200_u32).map(|piece| engine.score(StreamId(u64::from(piece % 7)), window(piece)));
+        (1..200_u32).map(|piece| asked(&engine, StreamId(u64::from(piece % 7)), window(piece)));
     let answers = join_all(asked).await;
     let expected: Vec<Answer> = (1..200).map(|piece| Ok(scores(piece))).collect();
     assert_eq!(answers, expected);
@@ -244,7 +265,7 @@ async fn check_poison(poison: u32, panics: usize) {
     let counts = engine.counts();
     assert_eq!((counts.windows, counts.windows_failed), (8, 1));
     assert_eq!(counts.panics, u64::try_from(panics).unwrap());
-    assert_eq!(engine.score(StreamId(2), window(9)).await, Ok(scores(9)));
+    assert_eq!(asked(&engine, StreamId(2), window(9)).await, Ok(scores(9)));
     drop(engine);
     threads.join().unwrap();
 }
@@ -269,8 +290,9 @@ async fn too_few_scores_are_a_failure() {
         }
     }
     let factory: ScorerFactory = Arc::new(|_worker| Ok(Box::new(Silent)));
-    let (engine, _threads) = Engine::start(settings(1, 4), &factory, window(WARM_UP)).unwrap();
-    assert_eq!(engine.score(StreamId(1), window(1)).await, Err(EngineError::Failed));
+    let (engine, _threads) =
+        Engine::start(&settings(1, 4), &factory, window(WARM_UP), watchers()).unwrap();
+    assert_eq!(asked(&engine, StreamId(1), window(1)).await, Err(EngineError::Failed));
 }
 
 #[tokio::test]
@@ -290,14 +312,15 @@ async fn a_scorer_that_cannot_be_made_anew_is_told_and_tried_again() {
             }
             _ => sound(worker),
         });
-    let (engine, _threads) = Engine::start(settings(1, 4), &factory, window(WARM_UP)).unwrap();
+    let (engine, _threads) =
+        Engine::start(&settings(1, 4), &factory, window(WARM_UP), watchers()).unwrap();
     engine.ready().await.unwrap();
     let mut state = engine.state();
-    assert_eq!(engine.score(StreamId(1), window(PANIC)).await, Err(EngineError::Failed));
+    assert_eq!(asked(&engine, StreamId(1), window(PANIC)).await, Err(EngineError::Failed));
     let failed = state.wait_for(|state| matches!(state, State::Failed(_))).await.unwrap().clone();
     assert!(matches!(failed, State::Failed(error) if matches!(*error, WorkerError::Build { .. })));
     repair.set(false);
-    assert_eq!(engine.score(StreamId(1), window(2)).await, Ok(scores(2)));
+    assert_eq!(asked(&engine, StreamId(1), window(2)).await, Ok(scores(2)));
     assert!(matches!(*state.borrow_and_update(), State::Ready));
 }
 
@@ -311,7 +334,7 @@ async fn closing_answers_what_runs_and_stops_what_waits() {
     engine.close();
     assert_eq!(waiting.await, Err(EngineError::Stopping));
     assert_eq!(without_place.await, Err(EngineError::Stopping));
-    assert_eq!(engine.score(StreamId(1), window(4)).await, Err(EngineError::Stopping));
+    assert_eq!(asked(&engine, StreamId(1), window(4)).await, Err(EngineError::Stopping));
     assert!(matches!(*engine.state().borrow(), State::Stopping));
     lab.gate.set(false);
     assert_eq!(running.await, Ok(scores(999)));
@@ -325,7 +348,7 @@ async fn the_threads_end_with_the_last_handle_and_not_before() {
     let (engine, threads) = start(&lab, settings(3, 4)).await;
     let other = engine.clone();
     drop(engine);
-    let asked = other.score(StreamId(1), window(1));
+    let asked = asked(&other, StreamId(1), window(1));
     drop(other);
     assert_eq!(asked.await, Ok(scores(1)));
     threads.join().unwrap();
@@ -336,9 +359,10 @@ async fn check_start(sick: fn() -> Result<Box<dyn Scorer>, Cause>) -> String {
     let sound = factory(&Lab::new());
     let factory: ScorerFactory =
         Arc::new(move |worker| if worker == 1 { sick() } else { sound(worker) });
-    let (engine, threads) = Engine::start(settings(2, 4), &factory, window(WARM_UP)).unwrap();
+    let (engine, threads) =
+        Engine::start(&settings(2, 4), &factory, window(WARM_UP), watchers()).unwrap();
     let error = engine.ready().await.unwrap_err();
-    assert_eq!(engine.score(StreamId(1), window(1)).await, Err(EngineError::Stopping));
+    assert_eq!(asked(&engine, StreamId(1), window(1)).await, Err(EngineError::Stopping));
     threads.join().unwrap();
     assert!(matches!(*engine.state().borrow(), State::Failed(_)));
     error.to_string()
@@ -380,7 +404,8 @@ async fn the_engine_is_ready_once_every_worker_is_warm() {
         sound(worker)
     });
     lab.gate.set(true);
-    let (engine, _threads) = Engine::start(settings(2, 4), &factory, window(WARM_UP)).unwrap();
+    let (engine, _threads) =
+        Engine::start(&settings(2, 4), &factory, window(WARM_UP), watchers()).unwrap();
     let waiting = ask(&engine, 1, 1).await;
     // Worker 0 is warm when it takes the window; the engine is not ready all the same.
     lab.begun(1).await;
@@ -413,7 +438,8 @@ async fn a_scorer_computes_on_the_threads_of_its_worker_only() {
     let two = NonZeroUsize::new(2).unwrap();
     let share = budget::Share { workers: two, threads_per_worker: two };
     let settings = Settings { share, ..settings(2, 4) };
-    let (engine, threads) = Engine::start(settings, &factory, window(WARM_UP)).unwrap();
+    let (engine, threads) =
+        Engine::start(&settings, &factory, window(WARM_UP), watchers()).unwrap();
     engine.ready().await.unwrap();
     drop(engine);
     threads.join().unwrap();
