@@ -109,9 +109,10 @@ struct Shared {
     windows: AtomicU64,
     queue_us: AtomicU64,
     compute_us: AtomicU64,
-    admitted: AtomicU64,
+    /// Whether the gate gave it a place among the documents.
+    admitted: AtomicBool,
     /// Whether there was a result.
-    results: AtomicU64,
+    results: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -150,8 +151,8 @@ impl Call {
                 windows: AtomicU64::new(0),
                 queue_us: AtomicU64::new(0),
                 compute_us: AtomicU64::new(0),
-                admitted: AtomicU64::new(0),
-                results: AtomicU64::new(0),
+                admitted: AtomicBool::new(false),
+                results: AtomicBool::new(false),
             }),
         }
     }
@@ -192,12 +193,11 @@ impl Call {
     }
 
     /// The gate gave it a seat.
-    pub fn seated(&self, seat: Seat) {
-        let mut seat = seat;
+    pub fn seated(&self, mut seat: Seat) {
         match &mut seat {
             Seat::Document(place) => {
                 *self.lock(&self.shared.answer) = place.take_answer();
-                self.shared.admitted.store(1, Ordering::Relaxed);
+                self.shared.admitted.store(true, Ordering::Relaxed);
                 self.shared.metrics.stream_opened();
             }
             // Nobody waits for a small call when the daemon stops: some never end by themselves.
@@ -252,7 +252,7 @@ impl Call {
     /// A result of a kind was found.
     pub fn found(&self, kind: &'static str) {
         self.shared.metrics.results(kind, 1);
-        if self.shared.results.swap(1, Ordering::Relaxed) == 0 {
+        if !self.shared.results.swap(true, Ordering::Relaxed) {
             self.shared.metrics.first_result(self.age());
         }
     }
@@ -311,7 +311,7 @@ impl Call {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let (bytes, words) = (read(&shared.bytes), read(&shared.words));
         let method = shared.method.name;
-        if read(&shared.admitted) == 0 {
+        if !shared.admitted.load(Ordering::Relaxed) {
             shared.metrics.call_ended(method, code, total);
             if !shared.method.is_extraction() {
                 tracing::debug!(target: "gleand::call", method, status = code, reason, "call ended");

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -122,7 +121,10 @@ pub async fn report_health(engine: Engine, drain: Drain, reporter: HealthReporte
     report(&reporter, ServingStatus::NotServing).await;
     let (mut state, mut phase) = (engine.state(), drain.watch());
     loop {
-        let is_ready = is_ready(&mut state, &mut phase);
+        // What changes from here on wakes the loop once more.
+        state.mark_unchanged();
+        phase.mark_unchanged();
+        let is_ready = readiness(&engine, &drain).is_ok();
         let status = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };
         report(&reporter, status).await;
         if drain.phase() == Phase::Ended {
@@ -140,11 +142,6 @@ pub async fn report_health(engine: Engine, drain: Drain, reporter: HealthReporte
         // Ends the watchers, which would never end by themselves.
         reporter.clone().clear_service_status(name).await;
     }
-}
-
-fn is_ready(state: &mut watch::Receiver<State>, phase: &mut watch::Receiver<Phase>) -> bool {
-    let is_able = matches!(*state.borrow_and_update(), State::Ready);
-    is_able && *phase.borrow_and_update() == Phase::Serving
 }
 
 async fn report(reporter: &HealthReporter, status: ServingStatus) {

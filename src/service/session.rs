@@ -268,7 +268,8 @@ where
                     self.outbox.event(Kind::Interim(self.order.interim(task, findings, max)));
                 }
                 Some(Event::Progress(progress)) => {
-                    self.call.progressed(progress.received_bytes - progress.watermark.bytes);
+                    let lag = progress.received_bytes.saturating_sub(progress.watermark.bytes);
+                    self.call.progressed(lag);
                     self.outbox.event(Kind::Progress(convert::progress(progress)));
                 }
                 Some(Event::Warning(warning)) => {
