@@ -8,5 +8,6 @@ pub mod config;
 pub mod wire;
 pub mod service;
 pub mod eval;
+pub mod hub;
 pub mod cli;
 pub mod app;

@@ -15,6 +15,7 @@ mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{fs, iter};
 
 use gleand::config::KEYS;
@@ -300,6 +301,31 @@ fn stem(path: &str) -> &str {
     path.trim_start_matches("src/").trim_end_matches(".rs")
 }
 
+/// `gleand licenses` has the terms of every crate in the binary, and of no other.
+#[test]
+fn the_licences_are_those_of_the_crates_in_the_binary() {
+    let flags = ["-e", "normal", "--prefix", "none", "--format", "{p}", "--locked", "--offline"];
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--target", "x86_64-unknown-linux-gnu"])
+        .args(flags)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let first_two = |line: &str| -> Option<String> {
+        let mut words = line.split_whitespace();
+        Some(format!("{} {}", words.next()?, words.next()?.trim_start_matches('v')))
+    };
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    let there: BTreeSet<String> = tree.lines().filter_map(first_two).collect();
+    let licences = read("LICENSES-CRATES.txt");
+    let crates = licences.lines().filter(|line| line.starts_with("  ") && line.contains("  http"));
+    let told: BTreeSet<String> = crates.filter_map(first_two).collect();
+    let missing = there.difference(&told).map(|name| format!("{name} has no licence"));
+    let spare = told.difference(&there).map(|name| format!("{name} is not in the binary"));
+    assert_none(&missing.chain(spare).collect::<Vec<_>>());
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -323,7 +349,9 @@ fn texts() -> Vec<String> {
     let written = |path: &String| {
         let name = path.rsplit('/').next().unwrap_or_default();
         let kind = name.rsplit_once('.').map(|(_, kind)| kind);
-        !path.starts_with("tests/data/") && kind.is_none_or(|kind| kinds.contains(&kind))
+        !path.starts_with("tests/data/")
+            && path != "LICENSES-CRATES.txt"
+            && kind.is_none_or(|kind| kinds.contains(&kind))
     };
     files(root()).into_iter().filter(written).collect()
 }

@@ -135,6 +135,11 @@ impl Tally {
         self.0.iter_mut().for_each(|(_, count)| *count = 0);
     }
 
+    /// How many there are of a kind; 0 where it was not asked for.
+    pub(super) fn count(&self, kind: ResultKind) -> u64 {
+        self.0.iter().find(|(of, _)| *of == kind).map_or(0, |(_, count)| *count)
+    }
+
     /// Counts results; that there is no answer is none.
     pub(super) fn add(&mut self, results: &Results) {
         let answers = results.answers.iter().filter(|answer| answer.span.is_some()).count();

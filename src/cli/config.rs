@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::notes::{Notes, Talk};
 use super::{Composition, MemoryPart, load, print};
-use crate::config::{ConfigArgs, keys_page, markdown_page, toml_page};
+use crate::config::{ConfigArgs, json_schema, keys_page, markdown_page, toml_page};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,6 +17,7 @@ All mistakes are told at once, with exit status 2.";
 /// Prints the effective configuration as TOML, each value with its source.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES, after_help = "See --help for examples.")]
+#[expect(clippy::struct_excessive_bools, reason = "clap takes one of the three at most")]
 pub(super) struct ConfigCommandArgs {
     /// Prints every key with its type, bound, default, reason and cost instead.
     #[arg(long)]
@@ -24,6 +25,9 @@ pub(super) struct ConfigCommandArgs {
     /// Prints the same as Markdown: deploy/CONFIGURATION.md.
     #[arg(long, conflicts_with = "describe")]
     markdown: bool,
+    /// Prints the JSON Schema of the file: a part of the Helm chart's.
+    #[arg(long, conflicts_with_all = ["describe", "markdown"])]
+    schema: bool,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -35,6 +39,9 @@ pub(super) fn run(args: &ConfigCommandArgs, composition: &Composition) -> Result
     }
     if args.markdown {
         return print(&markdown_page());
+    }
+    if args.schema {
+        return print(&json_schema());
     }
     let loaded = load(&args.config.sources(), &Notes::new(Talk::Normal))?;
     let memory = (composition.memory)(&loaded)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::ArgGroup;
 use tokio::time::Instant;
 
-use super::asked::{Asked, Tally};
+use super::asked::{Asked, ResultKind, Tally};
 use super::client::{ConnectArgs, InvalidUtf8, Request, Target};
 use super::exit::{Failure, Kind};
 use super::held::HeldText;
@@ -118,6 +118,9 @@ pub(super) struct ExtractArgs {
     /// Seconds after which the document is given up, all attempts together.
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     timeout: Option<Duration>,
+    /// Fail when fewer mentions than this were found: to check a deployment.
+    #[arg(long, value_name = "N")]
+    expect_mentions: Option<u64>,
     /// No progress, warnings or figures on stderr.
     #[arg(short, long)]
     quiet: bool,
@@ -155,6 +158,10 @@ pub(super) async fn run(args: ExtractArgs, composition: &Composition) -> Result<
     let (target, _guard) =
         target(&args.connect, &args.config, composition, (&mut notes, &[])).await?;
     let asked = Asked::new(&request);
+    if args.expect_mentions.is_some() && !asked.kinds().contains(&ResultKind::Mention) {
+        let message = "--expect-mentions needs a task that finds some: --labels or --open";
+        return Err(Failure::new(Kind::Usage, message));
+    }
     let tally = Tally::new(&asked);
     notes.open_bar(input.length, &tally);
     let (view, held) = view(&args, asked);
@@ -167,7 +174,14 @@ pub(super) async fn run(args: ExtractArgs, composition: &Composition) -> Result<
     };
     let done = run.through(&target, &request).await?;
     run.screen.notes.summary(&run.screen.tally, &done, started.elapsed());
-    Ok(())
+    let found = run.screen.tally.count(ResultKind::Mention);
+    match args.expect_mentions {
+        Some(expected) if found < expected => Err(Failure::new(
+            Kind::Failed,
+            format!("mentions found: {found}; --expect-mentions wants at least {expected}"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The server of `--server`, or that of a daemon in this process with keys set on top of what the flags say.

@@ -8,11 +8,13 @@ mod event;
 mod eval;
 mod exit;
 mod extract;
+mod fetch;
 mod handed;
 mod healthcheck;
 mod held;
 mod input;
 mod labels;
+mod licenses;
 mod models;
 mod notes;
 mod paint;
@@ -36,6 +38,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Loaded, Sources};
 use exit::{Failure, Kind};
@@ -81,6 +84,9 @@ impl Stopped {
         matches!(self, Self::Drained | Self::Sick)
     }
 }
+
+/// What a shell makes of a process that SIGTERM ended.
+const TERMINATED: u8 = 128 + 15;
 
 /// The configuration names something that cannot be used. Ends the command as a mistake of the configuration does.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +136,7 @@ enum Command {
     Models(models::ModelsArgs),
     Config(config::ConfigCommandArgs),
     Healthcheck(healthcheck::HealthcheckArgs),
+    Licenses(licenses::LicensesArgs),
 }
 
 /// Runs the command that `arguments` name, the program's own name first.
@@ -145,12 +152,27 @@ pub async fn run(
             return if error.use_stderr() { Kind::Usage.into() } else { ExitCode::SUCCESS };
         }
     };
-    match dispatch(cli.command, composition).await {
+    // A daemon drains. Everything else just ends, also as the first process of a container, for which the kernel has no default.
+    let drains = matches!(cli.command, Command::Serve(_));
+    let ended = tokio::select! {
+        ended = dispatch(cli.command, composition) => ended,
+        () = told_to_end(), if !drains => return ExitCode::from(TERMINATED),
+    };
+    match ended {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(Failure::Told { kind, message }) => {
             Notes::new(Talk::Normal).error(&message);
             kind.into()
         }
+    }
+}
+
+/// Waits for SIGTERM.
+async fn told_to_end() {
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => drop(terminate.recv().await),
+        // Without a handler the signal does what it does by default.
+        Err(_no_handler) => std::future::pending().await,
     }
 }
 
@@ -162,6 +184,7 @@ async fn dispatch(command: Command, composition: Composition) -> Result<(), Fail
         Command::Models(args) => models::run(args, &composition).await,
         Command::Config(args) => config::run(&args, &composition),
         Command::Healthcheck(args) => healthcheck::run(args).await,
+        Command::Licenses(args) => licenses::run(&args),
     }
 }
 

@@ -4,19 +4,23 @@ use super::client::{ConnectArgs, ModelCard};
 use super::escape::one_line;
 use super::exit::Failure;
 use super::notes::{Notes, Talk};
-use super::{Composition, extract, print};
+use super::{Composition, extract, fetch, print};
 use crate::config::ConfigArgs;
 
 const EXAMPLES: &str = "\
 Examples:
   gleand models
   gleand models --model models/gliner-multitask
-  gleand models --server http://localhost:50051 --format jsonl";
+  gleand models --server http://localhost:50051 --format jsonl
+  gleand models fetch --help";
 
-/// Lists the models of a daemon: the one in this binary, or of --server.
+/// Lists the models of a daemon: the one in this binary, or of --server. `models fetch` brings one from a hub.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES, after_help = "See --help for examples.")]
+#[command(args_conflicts_with_subcommands = true, subcommand_help_heading = "Instead")]
 pub(super) struct ModelsArgs {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// How models are printed.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -24,6 +28,11 @@ pub(super) struct ModelsArgs {
     connect: ConnectArgs,
     #[command(flatten)]
     config: ConfigArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Instead {
+    Fetch(fetch::FetchArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -36,6 +45,9 @@ enum Format {
 
 /// Runs the command.
 pub(super) async fn run(args: ModelsArgs, composition: &Composition) -> Result<(), Failure> {
+    if let Some(Instead::Fetch(args)) = args.instead {
+        return fetch::run(args).await;
+    }
     let mut notes = Notes::new(Talk::Normal);
     // The guard keeps a daemon of this process alive until it has answered.
     let (target, _guard) =

@@ -72,6 +72,13 @@ fn parse_assignment(text: &str) -> Result<Assignment, String> {
     })
 }
 
+/// Another hub than the usual one: `HF_ENDPOINT`, which the tools of the hub know too.
+#[must_use]
+pub fn hub_endpoint() -> Option<String> {
+    let endpoint = std::env::var_os("HF_ENDPOINT")?.into_string().ok()?;
+    Some(endpoint.trim_end_matches('/').to_owned()).filter(|endpoint| !endpoint.is_empty())
+}
+
 /// Whether the person asked for output without colour: `NO_COLOR` is set and not empty, or the terminal has none.
 #[must_use]
 pub fn wants_no_color() -> bool {

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use figment::providers::{Format, Toml};
-use figment::value::{Dict, Map, Value};
+use figment::value::{Dict, Map, Num, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
 use super::Origin;
@@ -216,10 +216,11 @@ fn describe(metadata: &Metadata) -> String {
     metadata.name.clone().into_owned()
 }
 
-/// The text of a plain value; lists, tables and fractions have none.
+/// The text of a plain value; lists and tables have none. A fraction keeps its point, so that it is no whole number.
 fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(_, text) => Some(text.clone()),
+        Value::Num(_, Num::F64(fraction)) => Some(format!("{fraction:?}")),
         Value::Num(_, number) => number
             .to_u128()
             .map(|whole| whole.to_string())

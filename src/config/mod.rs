@@ -7,13 +7,15 @@
 mod args;
 mod layers;
 mod mistake;
+mod schema;
 mod show;
 mod table;
 mod value;
 
-pub use args::{ConfigArgs, wants_no_color};
+pub use args::{ConfigArgs, hub_endpoint, wants_no_color};
 pub use layers::{Assignment, Sources};
 pub use mistake::{Mistake, Mistakes};
+pub use schema::json_schema;
 pub use show::{keys_page, markdown_page, toml_page};
 pub use table::{
     Admin, Auth, Compute, Config, KEYS, Key, Limits, Log, Model, Otlp, Server, Stream, Telemetry,

@@ -104,13 +104,25 @@ fn all_mistakes_are_reported_at_once_with_source_key_and_bound() {
             "flag --listen: server.listen is not an address such as 127.0.0.1:50051 or [::]:50051"
                 .to_owned(),
             format!("{of_file}: server.streams_max is out of bounds; allowed: 1 to 65536"),
-            format!("{of_file}: server.heartbeat_ms is no milliseconds"),
+            format!(
+                "{of_file}: server.heartbeat_ms is not a whole number; allowed: 100 to 3600000"
+            ),
             "environment variable GLEAND__COMPUTE__CORES: compute.cores is not a whole number; \
              allowed: 0 (the quota of the cgroup), or 1 to 4096"
                 .to_owned(),
             format!("{of_file}: log.level is not one of off, error, warn, info, debug, trace"),
         ]
     );
+}
+
+#[test]
+fn a_share_may_be_written_as_a_number() {
+    for (text, share) in [("0.5", 0.5), ("1", 1.0), ("0.0", 0.0), ("\"0.25\"", 0.25)] {
+        let file = TempFile::new("share", &format!("[telemetry]\ntrace_ratio = {text}\n"));
+        let sources = Sources { file: Some(file.0.clone()), ..Sources::default() };
+        let ratio = Loaded::read(&sources).unwrap().config.telemetry.trace_ratio.unwrap();
+        assert!((ratio.as_f64() - share).abs() < 1e-9, "{text}");
+    }
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod command;
 #[cfg(test)]
 mod connect;
 #[cfg(test)]
+mod deployment;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod finds;
