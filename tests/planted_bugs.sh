@@ -8,25 +8,27 @@ set -euo pipefail
 
 cd "$(dirname "$0")/.."
 root=$PWD
+# Those of the optimised build, with the folders of this tree, so that its dependencies serve.
+. deploy/flags.sh
 built=${CARGO_TARGET_DIR:-$root/target}
 work=$built/planted
 tree=$work/tree
 export PROPTEST_CASES=${PROPTEST_CASES:-2000} PROPTEST_MAX_SHRINK_ITERS=0
 
 rm -rf "$work"
-mkdir -p "$tree" "$work/target/release"
+mkdir -p "$tree" "$work/target/release" "$work/target/$GLEAND_TARGET/release"
 trap 'rm -rf "$work"' EXIT
 git ls-files -z --cached --others --exclude-standard | grep -zv '^tests/data\|^tests/parity' | xargs -0 cp --parents -t "$tree"
 # The manifest names this test.
 mkdir -p "$tree/tests/parity" && echo 'fn main() {}' >"$tree/tests/parity/main.rs"
-for part in deps build .fingerprint; do
-  if [ -d "$built/release/$part" ]; then cp -al "$built/release/$part" "$work/target/release/"; fi
+for part in {,"$GLEAND_TARGET/"}release/{deps,build,.fingerprint}; do
+  if [ -d "$built/$part" ]; then cp -al "$built/$part" "$work/target/${part%/*}/"; fi
 done
 
 # Runs the properties and prints the names of those that fail, or "does not compile".
 failing() {
   local log=$work/log
-  if (cd "$tree" && CARGO_TARGET_DIR=$work/target cargo test --release --locked --test properties -- p1_p2 p3_ p5_) >"$log" 2>&1; then
+  if (cd "$tree" && CARGO_TARGET_DIR=$work/target cargo test --release --locked --target "$GLEAND_TARGET" --test properties -- p1_p2 p3_ p5_) >"$log" 2>&1; then
     return
   fi
   if ! grep -q '^running ' "$log"; then

@@ -15,7 +15,7 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "tests/bench/RESULTS.md"
-GLEAND = ROOT / "target/release/gleand"
+GLEAND = pathlib.Path(os.environ.get("GLEAND_BIN", ROOT / "target/x86_64-unknown-linux-gnu/release/gleand"))
 DATA = "tests/data/eval"
 SETS = [f"crossner_{name}_dev.jsonl" for name in ("ai", "literature", "music", "politics", "science")]
 ALL_SETS = " ".join(f"--data {DATA}/{name}" for name in SETS)
