@@ -8,3 +8,5 @@ GLEAND_BUILT=$(realpath -m "${CARGO_TARGET_DIR:-target}")/$GLEAND_TARGET/release
 CARGO_ENCODED_RUSTFLAGS=$(printf '%s\037%s\037%s' -Ctarget-feature=+crt-static \
     "--remap-path-prefix=$(pwd -P)=/gleand" "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo")
 export CARGO_ENCODED_RUSTFLAGS
+# What a C compiler writes for __DATE__ and __TIME__, which mimalloc has in its version.
+export SOURCE_DATE_EPOCH=0
