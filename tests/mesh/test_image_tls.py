@@ -3,7 +3,6 @@
 The binary in it is static: certificates of authorities and names of hosts come from files of the image or from nowhere.
 """
 
-import concurrent.futures
 import pathlib
 import shutil
 import tempfile
@@ -15,10 +14,7 @@ import image
 import podman
 from certs import Authority
 from dns import NameServer
-from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc
-from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
-from receiver import QUICK, REQUESTS, HttpsReceiver, Received
+from receiver import QUICK, GrpcReceiver, HttpsReceiver
 
 # As in a cluster: a short name, which only the search list of resolv.conf makes whole.
 SHORT = "collector.observability"
@@ -26,38 +22,6 @@ SEARCH = "svc.cluster.local"
 HOST_NETWORK = ("--network", "host", "--user", "65532:65532", "--read-only", "--read-only-tmpfs=false", "--cap-drop", "all")
 # Where SSL_CERT_FILE of the image points.
 SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
-
-
-class SecureGrpcReceiver(Received):
-    """OTLP over gRPC with TLS on a free port of loopback; `pair` is its certificate."""
-
-    def __init__(self, pair):
-        super().__init__()
-        self._server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
-        registered = {
-            "traces": trace_service_pb2_grpc.add_TraceServiceServicer_to_server,
-            "metrics": metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server,
-            "logs": logs_service_pb2_grpc.add_LogsServiceServicer_to_server,
-        }
-        for signal, register in registered.items():
-            register(_Servicer(self, signal), self._server)
-        credentials = grpc.ssl_server_credentials([(pair.key.read_bytes(), pair.cert.read_bytes())])
-        self.endpoint = f"https://localhost:{self._server.add_secure_port('127.0.0.1:0', credentials)}"
-        self._server.start()
-
-    def close(self):
-        """Takes no more."""
-        self._server.stop(0).wait()
-
-
-class _Servicer:
-    def __init__(self, received, signal):
-        self._received, self._signal = received, signal
-
-    def Export(self, request, context):  # noqa: N802 (the name is the protocol's)
-        """Keeps a request."""
-        self._received.add(self._signal, request, context.invocation_metadata())
-        return REQUESTS[self._signal][1]()
 
 
 class Tls(unittest.TestCase):
@@ -152,7 +116,7 @@ class Tls(unittest.TestCase):
 
     def test_telemetry_goes_by_grpc_to_a_name_of_the_hosts_file(self):
         hosts = ("--add-host", f"{SHORT}:127.0.0.1")
-        self.assert_arrives(SecureGrpcReceiver(self.collector), hosts, otlp__ca_file=self.authority.root.cert)
+        self.assert_arrives(GrpcReceiver(self.collector), hosts, otlp__ca_file=self.authority.root.cert)
 
     def test_telemetry_goes_by_https_to_a_name_of_the_hosts_file(self):
         hosts, ca = ("--add-host", f"{SHORT}:127.0.0.1"), self.authority.root.cert
@@ -167,7 +131,7 @@ class Tls(unittest.TestCase):
 
     def test_telemetry_goes_by_grpc_to_a_name_of_a_name_server(self):
         server, flags = self.by_dns()
-        self.assert_arrives(SecureGrpcReceiver(self.collector), flags, otlp__ca_file=self.authority.root.cert)
+        self.assert_arrives(GrpcReceiver(self.collector), flags, otlp__ca_file=self.authority.root.cert)
         self.assertTrue(server.asked(f"{SHORT}.{SEARCH}"))
 
     def test_telemetry_goes_by_https_to_a_name_of_a_name_server_with_the_authorities_of_the_image(self):

@@ -94,9 +94,9 @@ def attributes(part):
 
 
 class GrpcReceiver(Received):
-    """OTLP over gRPC on a free port of loopback."""
+    """OTLP over gRPC on a free port of loopback; with TLS where there is a `pair`, a certificate with its key."""
 
-    def __init__(self):
+    def __init__(self, pair=None):
         super().__init__()
         self._server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
         registered = {
@@ -106,8 +106,11 @@ class GrpcReceiver(Received):
         }
         for signal, register in registered.items():
             register(_Servicer(self, signal), self._server)
-        port = self._server.add_insecure_port("127.0.0.1:0")
-        self.endpoint = f"http://127.0.0.1:{port}"
+        if pair is None:
+            self.endpoint = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        else:
+            credentials = grpc.ssl_server_credentials([(pair.key.read_bytes(), pair.cert.read_bytes())])
+            self.endpoint = f"https://localhost:{self._server.add_secure_port('127.0.0.1:0', credentials)}"
         self._server.start()
 
     def close(self):
